@@ -1,0 +1,17 @@
+"""The errors a user can meet; each message names the value that came, what is allowed, the way out."""
+
+
+class EmtdampError(Exception):
+    """Base of this package's errors; the command line prints it as one line and exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(EmtdampError, ValueError):
+    """A value given by the user is not allowed; the command line exits with 2."""
+
+    exit_code = 2
+
+
+class DataError(EmtdampError, RuntimeError):
+    """A data file is missing or is not the one this version of the package was released with."""
