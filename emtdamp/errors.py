@@ -1,4 +1,4 @@
-"""The errors a user can meet; each message names the value that came, what is allowed, the way out."""
+"""The errors a user can meet; a message names the value that came, what is allowed, the way out."""
 
 
 class EmtdampError(Exception):

@@ -1,0 +1,1 @@
+"""What EM-TDAMP is compared with; each module is one baseline."""

@@ -1,0 +1,133 @@
+"""Scores of a prediction: one function a score, and one that gives them all.
+
+Shapes: N samples, K classes. Labels are integers 0..K-1; each row of probabilities sums to one.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import log_loss, precision_recall_fscore_support
+
+from emtdamp.errors import UsageError
+
+ECE_BINS = 15
+
+
+def entropy(probabilities: ArrayLike) -> np.ndarray:
+    """Entropy in nats of each row, ``-sum_k p_k log p_k``, with ``0 log 0 = 0``.
+
+    Args:
+        probabilities: (N, K).
+
+    Returns:
+        (N,), between 0 and log K.
+
+    >>> entropy([[1.0, 0.0], [0.5, 0.5]]).round(4).tolist()
+    [0.0, 0.6931]
+    """
+    p = np.asarray(probabilities, dtype=float)
+    logs = np.log(p, out=np.zeros_like(p), where=p > 0)
+    return -(p * logs).sum(axis=1) + 0.0
+
+
+def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean gap between confidence and accuracy over 15 equal-width bins of confidence.
+
+    The confidence of a row is its largest probability; bins weigh by their number of rows
+    (Guo et al. 2017, equation 3).
+
+    Args:
+        labels: (N,) integers.
+        probabilities: (N, K).
+
+    Returns:
+        Between 0 (calibrated) and 1.
+
+    >>> float(expected_calibration_error([0, 1], [[0.75, 0.25], [0.75, 0.25]]))
+    0.25
+    """
+    p = np.asarray(probabilities, dtype=float)
+    confidence = p.max(axis=1)
+    correct = p.argmax(axis=1) == np.asarray(labels)
+    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(p))
+
+
+def brier_score(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean squared distance between the probabilities and the one-hot label (Brier 1950).
+
+    Args:
+        labels: (N,) integers.
+        probabilities: (N, K).
+
+    Returns:
+        Between 0 and 2.
+
+    >>> brier_score([0], [[1.0, 0.0]]), brier_score([1], [[1.0, 0.0]])
+    (0.0, 2.0)
+    """
+    p = np.asarray(probabilities, dtype=float)
+    return float(((p - np.eye(p.shape[1])[np.asarray(labels)]) ** 2).sum(axis=1).mean())
+
+
+def negative_log_likelihood(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean of ``-log p(label)`` in nats; probabilities are kept above the float epsilon.
+
+    Args:
+        labels: (N,) integers.
+        probabilities: (N, K).
+
+    Returns:
+        At least 0.
+
+    >>> round(negative_log_likelihood([0, 1], [[0.5, 0.5], [0.5, 0.5]]), 4)
+    0.6931
+    """
+    p = np.asarray(probabilities, dtype=float)
+    return float(log_loss(labels, p, labels=np.arange(p.shape[1])))
+
+
+def classification_scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
+    """Every score of a classifier's probabilities, macro averages over the classes.
+
+    Args:
+        labels: (N,) integers 0..K-1.
+        probabilities: (N, K), rows that sum to one.
+
+    Returns:
+        accuracy, precision_macro, recall_macro, f1_macro, nll, brier, ece and predictive_entropy
+        (the mean of :func:`entropy`).
+
+    Raises:
+        UsageError: the shapes do not fit, or a row does not sum to one.
+
+    >>> scores = classification_scores([0, 1], [[0.9, 0.1], [0.2, 0.8]])
+    >>> scores["accuracy"], round(scores["nll"], 4)
+    (1.0, 0.1643)
+    """
+    labels, p = np.asarray(labels), np.asarray(probabilities, dtype=float)
+    if p.ndim != 2 or labels.shape != p.shape[:1]:
+        raise UsageError(
+            f"labels of shape {labels.shape} and probabilities of shape {p.shape}: "
+            "(N,) and (N, K) are expected"
+        )
+    if not np.allclose(p.sum(axis=1), 1, atol=1e-4):
+        worst = p.sum(axis=1)[np.abs(p.sum(axis=1) - 1).argmax()]
+        raise UsageError(f"a row of the probabilities sums to {worst:.6g}; normalise them to 1")
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels,
+        p.argmax(axis=1),
+        labels=np.arange(p.shape[1]),
+        average="macro",
+        zero_division=0,  # pyright: ignore[reportArgumentType] its stubs know only "warn"
+    )
+    return {
+        "accuracy": float((p.argmax(axis=1) == labels).mean()),
+        "precision_macro": float(precision),
+        "recall_macro": float(recall),
+        "f1_macro": float(f1),
+        "nll": negative_log_likelihood(labels, p),
+        "brier": brier_score(labels, p),
+        "ece": expected_calibration_error(labels, p),
+        "predictive_entropy": float(entropy(p).mean()),
+    }

@@ -1,0 +1,196 @@
+"""The figures: each takes data, draws into given axes or new ones, and returns the axes.
+
+One look for the whole book: :func:`use_style`. A method has the same colour everywhere (`COLOURS`).
+Histories are the frames that a run leaves, indexed by iteration; a list of them is a list of seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+_PALETTE = sns.color_palette("colorblind").as_hex()
+COLOURS = {
+    "report": _PALETTE[0],
+    "report, pruned": _PALETTE[3],
+    "reported": "0.35",
+    "adam": _PALETTE[2],
+    "adam, cosine": _PALETTE[4],
+    "random": _PALETTE[7],
+}
+SERIES = (_PALETTE[0], _PALETTE[1], _PALETTE[2])
+
+
+def use_style() -> None:
+    """Set the book's look for all figures drawn from now on."""
+    sns.set_theme(
+        context="notebook",
+        style="ticks",
+        palette="colorblind",
+        rc={
+            "axes.grid": True,
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "figure.dpi": 110,
+            "figure.figsize": (6.4, 3.8),
+            "figure.constrained_layout.use": True,
+            "grid.alpha": 0.4,
+            "legend.frameon": False,
+            "savefig.dpi": 150,
+            "svg.hashsalt": "emtdamp",
+        },
+    )
+
+
+def by_iteration(
+    histories: Sequence[pd.DataFrame],
+    column: str,
+    label: str,
+    colour: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """A column of every history thin, their mean thick.
+
+    Args:
+        histories: at least one; runs that stopped early may be shorter.
+        column: of the histories.
+        label: of the mean.
+        colour: of both.
+        ax: where to draw; new axes if None.
+    """
+    ax = ax or plt.subplots()[1]
+    table = pd.concat([h[column] for h in histories], axis=1)
+    if len(histories) > 1:
+        ax.plot(table.index, table.to_numpy(), color=colour, lw=0.8, alpha=0.4)
+        label = f"{label}, mean of {len(histories)} seeds"
+    ax.plot(table.index, table.mean(axis=1), color=colour, lw=2.5, label=label)
+    ax.set_xlabel("EM iteration")
+    ax.set_xticks(table.index if len(table) <= 12 else table.index[:: len(table) // 10])
+    return ax
+
+
+def accuracy(
+    histories: Sequence[pd.DataFrame], reported: float | None = None, ax: Axes | None = None
+) -> Axes:
+    """Test accuracy by iteration; `reported` is a final value marked as a dashed line."""
+    ax = by_iteration(histories, "val_accuracy", "test accuracy", COLOURS["report"], ax)
+    if reported is not None:
+        ax.axhline(reported, color=COLOURS["reported"], ls="--", label=f"reported: {reported:.2%}")
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.set_ylabel("test accuracy")
+    ax.legend()
+    return ax
+
+
+def precision_recall_f1(histories: Sequence[pd.DataFrame], ax: Axes | None = None) -> Axes:
+    """Macro precision, recall and F1 on the test images by iteration."""
+    columns = {"val_precision": "precision", "val_recall": "recall", "val_f1": "F1"}
+    for colour, (column, label) in zip(SERIES, columns.items(), strict=True):
+        ax = by_iteration(histories, column, label, colour, ax)
+    assert ax is not None
+    ax.set_ylabel("macro average over classes")
+    ax.legend()
+    return ax
+
+
+def confusion(matrix: np.ndarray, ax: Axes | None = None) -> Axes:
+    """Confusion matrix (K, K) as a heat map with counts; colours by share of the row."""
+    ax = ax or plt.subplots(figsize=(6.4, 5.4))[1]
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    sns.heatmap(
+        shares, annot=matrix, fmt="d", cmap="Blues", vmin=0, vmax=1, square=True, ax=ax,
+        annot_kws={"size": 8}, cbar_kws={"label": "share of the row"},
+    )  # fmt: skip
+    ax.set_xlabel("predicted digit")
+    ax.set_ylabel("true digit")
+    return ax
+
+
+def active_neurons(histories: Sequence[pd.DataFrame], hidden: int, ax: Axes | None = None) -> Axes:
+    """Neurons with rho > 0 by iteration, on an axis from 0 to `hidden`."""
+    ax = by_iteration(histories, "active_neurons", "active neurons", COLOURS["report"], ax)
+    ax.set_ylim(0, 1.05 * hidden)
+    ax.axhline(hidden, color=COLOURS["reported"], lw=1, ls=":")
+    ax.set_ylabel(f"active neurons of {hidden}")
+    ax.legend(loc="lower right")
+    return ax
+
+
+def dense_and_pruned(histories: Sequence[pd.DataFrame], ax: Axes | None = None) -> Axes:
+    """Test accuracy by iteration as the report counts it, and with inactive neurons really zero."""
+    ax = by_iteration(histories, "val_accuracy", "as reported", COLOURS["report"], ax)
+    pruned = COLOURS["report, pruned"]
+    by_iteration(histories, "pruned_accuracy", "inactive neurons zero", pruned, ax)
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.set_ylabel("test accuracy")
+    ax.legend(loc="lower right", fontsize="small")
+    return ax
+
+
+def rho_distribution(rhos: Sequence[np.ndarray], ax: Axes | None = None) -> Axes:
+    """Histogram of the neurons' final rho, a colour a seed stacked; 0 is an inactive neuron."""
+    ax = ax or plt.subplots()[1]
+    shades = [str(s) for s in sns.color_palette("crest", len(rhos)).as_hex()]
+    labels = [f"seed {i}" for i in range(len(rhos))]
+    ax.hist(list(rhos), bins=list(np.linspace(0, 1, 41)), stacked=True, color=shades, label=labels)
+    ax.axvline(0.5, color=COLOURS["reported"], ls="--", lw=1)
+    ax.set_xlabel("rho at the end of training")
+    ax.set_ylabel("neurons")
+    return ax
+
+
+def sparsity_and_accuracy(histories: Sequence[pd.DataFrame], ax: Axes | None = None) -> Axes:
+    """The report's scatter: a dot an iteration, its sparsity against its test accuracy."""
+    ax = ax or plt.subplots()[1]
+    for history in histories:
+        ax.scatter(
+            history["sparsity"], history["val_accuracy"], s=18, alpha=0.6, color=COLOURS["report"]
+        )
+    ax.set_xlim(0, 1)
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.set_xlabel("sparsity as the report counts it")
+    ax.set_ylabel("test accuracy")
+    return ax
+
+
+def accuracy_when_removed(
+    curves: Mapping[str, tuple[str, np.ndarray]], fractions: np.ndarray, ax: Axes | None = None
+) -> Axes:
+    """Test accuracy against the fraction of neurons that are really removed.
+
+    Args:
+        curves: label to (colour, accuracies (seeds, fractions)); mean and range over the seeds.
+        fractions: of hidden neurons removed, ascending.
+        ax: where to draw; new axes if None.
+    """
+    ax = ax or plt.subplots()[1]
+    for label, (colour, values) in curves.items():
+        ax.plot(fractions, values.mean(axis=0), color=colour, marker="o", ms=4, label=label)
+        ax.fill_between(
+            fractions, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, lw=0
+        )
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.set_xlabel("hidden neurons really removed")
+    ax.set_ylabel("test accuracy")
+    ax.legend(fontsize="small")
+    return ax
+
+
+def class_bars(values: np.ndarray, label: str, colour: str, ax: Axes | None = None) -> Axes:
+    """A bar a class: mean over seeds of `values` (seeds, K), with their range as a line."""
+    ax = ax or plt.subplots()[1]
+    mean = values.mean(axis=0)
+    spread = np.abs(np.stack([values.min(axis=0), values.max(axis=0)]) - mean)
+    ax.bar(np.arange(values.shape[1]), mean, color=colour, alpha=0.85)
+    if len(values) > 1:
+        ax.errorbar(np.arange(values.shape[1]), mean, spread, fmt="none", color="0.2", lw=1)
+    ax.set_xticks(range(values.shape[1]))
+    ax.grid(axis="x", visible=False)
+    ax.set_xlabel("digit")
+    ax.set_ylabel(label)
+    return ax
