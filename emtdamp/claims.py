@@ -1,0 +1,125 @@
+"""Claims: what a source says beside what came out here, and a verdict that is always computed.
+
+The pages of the book make them (`numeric`, `statement`) and record them; `scoreboard` collects
+them from the records.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emtdamp.errors import EmtdampError, UsageError
+
+Scalar = int | float | bool | str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of `source` beside what came out here; made by `numeric` or `statement`."""
+
+    source: str
+    text: str
+    reported: Scalar
+    ours: Scalar
+    why: str  # reason of the tolerance, or the condition that was tested
+    tolerance: float | None = None
+    sd: float | None = None
+    n: int | None = None
+    holds: bool | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Computed, never given: a number within its tolerance, a statement by its condition."""
+        if self.tolerance is None:
+            return "holds" if self.holds else "does not hold"
+        gap = abs(float(self.ours) - float(self.reported))
+        within = gap <= self.tolerance or math.isclose(gap, self.tolerance, rel_tol=1e-9)
+        return "reproduced" if within else "not reproduced"
+
+
+def numeric(
+    text: str,
+    *,
+    reported: float,
+    ours: float,
+    tolerance: float,
+    why: str,
+    sd: float | None = None,
+    n: int | None = None,
+    source: str = "report",
+) -> Claim:
+    """Claim a number: reproduced if ours lies within `tolerance` (both ends count) of reported.
+
+    `why` is the tolerance's reason, in a few words; `sd` the standard deviation over `n` runs.
+
+    >>> numeric("accuracy", reported=0.93, ours=0.92, tolerance=0.01, why="one sd").verdict
+    'reproduced'
+    """
+    numbers = {"reported": reported, "ours": ours, "tolerance": tolerance}
+    numbers |= {} if sd is None else {"sd": sd}
+    values = {name: scalar(f"{name} of claim {text!r}", v) for name, v in numbers.items()}
+    for name, value in values.items():
+        if isinstance(value, (str, bool)):
+            raise UsageError(f"{name} of claim {text!r} is {value!r}: give a number")
+        if name in ("tolerance", "sd") and value < 0:
+            raise UsageError(f"{name} of claim {text!r} is {value}: give 0 or more")
+    return Claim(source, text, why=why, n=n, **values)  # pyright: ignore[reportArgumentType]
+
+
+def statement(
+    text: str, *, reported: Scalar, ours: Scalar, holds: bool, why: str, source: str = "report"
+) -> Claim:
+    """Claim a statement, tested by a condition: `holds` is its outcome, `why` names it in words."""
+    holds = scalar(f"holds of claim {text!r}", holds)  # pyright: ignore[reportAssignmentType]
+    if not isinstance(holds, bool):
+        raise UsageError(f"holds of claim {text!r} is {holds!r}: give a condition's outcome")
+    reported, ours = (scalar(f"claim {text!r}", value) for value in (reported, ours))
+    return Claim(source, text, reported, ours, why, holds=holds)
+
+
+def scoreboard(folder: str | Path = "_generated/records") -> pd.DataFrame:
+    """Every claim of every record in `folder`, in page order; verdicts are computed from them."""
+    records = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
+    if not records:
+        raise EmtdampError(f"no records in {folder}: build the book first: make book")
+    claims = [(Claim(**claim), record["page"]) for record in records for claim in record["claims"]]
+    rows = [
+        (c.source, c.text, _shown(c.reported), _ours(c), _reason(c), c.verdict, page)
+        for c, page in claims
+    ]
+    names = ["source", "claim", "reported", "ours", "tolerance and why", "verdict", "page"]
+    return pd.DataFrame(rows, columns=pd.Index(names))
+
+
+def _shown(value: Scalar) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+
+
+def _ours(claim: Claim) -> str:
+    spread = "" if claim.sd is None else f" ± {claim.sd:.2g}"
+    return _shown(claim.ours) + spread + ("" if claim.n is None else f" (n = {claim.n})")
+
+
+def _reason(claim: Claim) -> str:
+    return claim.why if claim.tolerance is None else f"{_shown(claim.tolerance)}: {claim.why}"
+
+
+def scalar(name: str, value: Any) -> Scalar:
+    """Return `value` as a plain Python scalar (NumPy's are unpacked), or refuse it."""
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if (
+        type(value) not in (int, float, bool, str)
+        or value in (math.inf, -math.inf)
+        or value != value
+    ):
+        raise UsageError(f"{name} is {value!r}: give a finite number, a truth value or a text")
+    return value
