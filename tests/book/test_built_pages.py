@@ -86,6 +86,12 @@ def test_no_page_shows_an_error(articles):
         assert "Traceback (most recent call last)" not in article.get_text(), page
 
 
+def test_no_output_is_a_warning(articles):
+    for page, article in articles.items():
+        for output in article.select(".cell_output .stream"):
+            assert "WARNING" not in output.get_text(), f"{page}: {output.get_text()[:200]}"
+
+
 def test_no_role_is_left_unresolved(articles):
     for page, article in articles.items():
         assert not UNRESOLVED.search(article.get_text()), page
