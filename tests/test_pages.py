@@ -232,6 +232,14 @@ def test_a_failed_write_keeps_the_earlier_file_and_leaves_nothing_else(shell, mo
     assert [path.name for path in pages.RECORDS.iterdir()] == ["04-results.json"]
 
 
+def test_a_reader_of_the_earlier_file_never_sees_half_of_the_next(tmp_path):
+    pages.write_text(tmp_path / "a.csv", "before")
+    with open(tmp_path / "a.csv") as reader:
+        pages.write_text(tmp_path / "a.csv", "after it")
+        assert reader.read() == "before"
+    assert (tmp_path / "a.csv").read_text() == "after it"
+
+
 def test_writing_below_a_file_is_one_clear_error(tmp_path):
     (tmp_path / "_generated").write_text("mine")
     with pytest.raises(EmtdampError, match="cannot write"):
