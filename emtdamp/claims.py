@@ -1,13 +1,14 @@
 """Claims: what a source says beside what came out here, and a verdict that is always computed.
 
-The pages of the book make them (`numeric`, `statement`) and record them; `scoreboard` collects
-them from the records.
+The pages of the book make them (`numeric`, `statement`), show them (`comparison`) and record them;
+`scoreboard` collects them from the records.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,25 @@ def scoreboard(folder: str | Path = "_generated/records") -> pd.DataFrame:
     records = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
     if not records:
         raise EmtdampError(f"no records in {folder}: build the book first: make book")
-    claims = [(Claim(**claim), record["page"]) for record in records for claim in record["claims"]]
+    claims = [Claim(**claim) for record in records for claim in record["claims"]]
+    pages = [record["page"] for record in records for _ in record["claims"]]
+    board = comparison(claims)
+    board.insert(0, "Source", [claim.source for claim in claims])
+    return board.assign(Page=pages)
+
+
+def comparison(claims: Sequence[Claim]) -> pd.DataFrame:
+    """A row of text for each claim: what was reported, what came out, how far apart, the verdict.
+
+    >>> accuracy = numeric("accuracy", reported=0.93, ours=0.92, tolerance=0.01, why="one sd")
+    >>> comparison([accuracy]).iloc[0].tolist()
+    ['accuracy', '0.93', '0.92', '-0.01', '0.01: one sd', 'reproduced']
+    """
     rows = [
-        (c.source, c.text, _shown(c.reported), _ours(c), _reason(c), c.verdict, page)
-        for c, page in claims
+        (c.text, _shown(c.reported), _ours(c), _difference(c), _reason(c), c.verdict)
+        for c in claims
     ]
-    names = ["source", "claim", "reported", "ours", "tolerance and why", "verdict", "page"]
+    names = ["Claim", "Reported", "Ours", "Difference", "Tolerance and why", "Verdict"]
     return pd.DataFrame(rows, columns=pd.Index(names))
 
 
@@ -106,6 +120,10 @@ def _shown(value: Scalar) -> str:
 def _ours(claim: Claim) -> str:
     spread = "" if claim.sd is None else f" ± {claim.sd:.2g}"
     return _shown(claim.ours) + spread + ("" if claim.n is None else f" (n = {claim.n})")
+
+
+def _difference(claim: Claim) -> str:
+    return "" if claim.tolerance is None else f"{claim.ours - claim.reported:+.4g}"  # type: ignore
 
 
 def _reason(claim: Claim) -> str:

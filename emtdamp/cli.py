@@ -167,7 +167,11 @@ def run_train(args: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     with silenced_stderr():
+        import tensorflow as tf
+
         from emtdamp.baselines import report
+
+        tf.config.list_logical_devices()  # it looks for a GPU, and complains, at first use
     settings = report.ReportSettings(
         hidden=args.hidden,
         batch_size=args.batch_size,

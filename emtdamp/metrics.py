@@ -84,6 +84,7 @@ def negative_log_likelihood(labels: ArrayLike, probabilities: ArrayLike) -> floa
     0.6931
     """
     p = np.asarray(probabilities, dtype=float)
+    p = p / p.sum(axis=1, keepdims=True)  # float32 rows sum to one only to 1e-7
     return float(log_loss(labels, p, labels=np.arange(p.shape[1])))
 
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from emtdamp.claims import Claim, Scalar, numeric, scalar, scoreboard, statement
+from emtdamp.claims import Claim, Scalar, comparison, numeric, scalar, scoreboard, statement
 from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.records import versions
 
@@ -34,6 +34,7 @@ __all__ = [
     "Claim",
     "Page",
     "Parameter",
+    "comparison",
     "environment",
     "numeric",
     "parameters",
