@@ -256,22 +256,16 @@ def test_the_scoreboard_collects_claims_in_page_order(shell):
         run(shell, f"page = pages.start({name!r})")
         shell.user_ns["page"].record({}, [claim])
     board = pages.scoreboard()
-    assert list(board) == [
-        "source",
-        "claim",
-        "reported",
-        "ours",
-        "tolerance and why",
-        "verdict",
-        "page",
-    ]
-    assert board["claim"].tolist() == ["accuracy", "pruned"]
-    assert board["page"].tolist() == ["04-results", "06-audit"]
-    assert board["source"].tolist() == ["report", "report"]
-    assert board["reported"].tolist() == ["0.9277", "yes"]
-    assert board["ours"].tolist() == ["0.9123 ± 0.014 (n = 5)", "no"]
-    assert board["tolerance and why"].tolist() == ["0.028: 2 sd", "zero weights"]
-    assert board["verdict"].tolist() == ["reproduced", "does not hold"]
+    assert board.to_dict("list") == {
+        "Source": ["report", "report"],
+        "Claim": ["accuracy", "pruned"],
+        "Reported": ["0.9277", "yes"],
+        "Ours": ["0.9123 ± 0.014 (n = 5)", "no"],
+        "Difference": ["-0.01536", ""],
+        "Tolerance and why": ["0.028: 2 sd", "zero weights"],
+        "Verdict": ["reproduced", "does not hold"],
+        "Page": ["04-results", "06-audit"],
+    }
 
 
 def checkout(monkeypatch, tmp_path):
