@@ -164,8 +164,6 @@ def run_train(args: argparse.Namespace) -> None:
 
     out = getattr(args, "out", Path("runs") / f"{args.data}-{args.algorithm}-{args.seed}")
     records.check_out(out, args.overwrite)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     with silenced_stderr():
         import tensorflow as tf
 
@@ -269,6 +267,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0, or the exit code of the error that was printed as one line.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's import chatter
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same rounding as `make book`
     try:
         args = parser().parse_args(argv)
         args.run(args)
