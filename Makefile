@@ -1,7 +1,9 @@
 # make book      build the book (trains everything) into book/_build/html
 # make test      lint, type check and test
 # make env       only set up .venv
-# make sweep-X   rerun the long study X of sweeps/X.yml and replace sweeps/X.csv
+# make sweep-X   run the long study sweeps/X.yml, or what is missing of it, and write sweeps/X.csv
+# make lock      renew requirements.lock from pyproject.toml
+# make clean     remove what the book's build leaves
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 
@@ -24,8 +26,32 @@ env: .venv/.installed
 	test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements.lock
 	$(UV) pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation -e .
+	@mkdir -p .venv/etc/ipython  # kernels warn about their TCP ports, which only this machine sees
+	@echo 'c.IPKernelApp.log_level = 40' > .venv/etc/ipython/ipython_kernel_config.py
 	touch $@
+
+# Whatever a page may depend on; the build by itself does not see changes in the package.
+SOURCES := _config.yml _toc.yml $(shell find book emtdamp sweeps -type f \
+  -not -path '*/_build/*' -not -path '*/_generated/*' -not -path '*/.*' -not -name '*.pyc')
+
+book: $(HTML)
+
+$(HTML): .venv/.installed $(SOURCES)
+	rm -rf book/_build book/_generated
+	$(BIN)/jupyter-book build -W -n --keep-going book
+
+test: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/python -m pytest
+
+sweep-%: .venv/.installed
+	$(BIN)/python -m emtdamp.sweep sweeps/$*.yml --jobs 2
 
 lock: .venv/.installed
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --python-version 3.11 --extra test pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf book/_build book/_generated

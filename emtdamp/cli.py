@@ -276,6 +276,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"emtdamp: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("emtdamp: interrupted; nothing was written", file=sys.stderr)
+        print("emtdamp: interrupted; no run was written, finished cells are kept", file=sys.stderr)
         return 130
     return 0

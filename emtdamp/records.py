@@ -135,6 +135,8 @@ def write_run(
         UsageError: as :func:`check_out`.
         EmtdampError: the files cannot be written; nothing of them is left.
     """
+    import matplotlib.pyplot as plt  # the other functions do without
+
     with writing(out, overwrite) as folder:
         _write_json(folder / "config.json", {"kind": MARK, **config, "versions": versions()})
         _write_json(folder / "metrics.json", metrics)
@@ -145,6 +147,7 @@ def write_run(
         for name, draw in figures.items():
             figure = draw().figure
             figure.savefig(folder / "figures" / f"{name}.png", bbox_inches="tight")
+            plt.close(figure)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

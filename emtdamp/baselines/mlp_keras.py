@@ -69,8 +69,6 @@ def train_dense(settings: DenseSettings, images: np.ndarray, labels: np.ndarray)
     if settings.schedule == "cosine":
         steps = settings.epochs * -(-len(images) // settings.batch_size)
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    model.compile(
-        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=True
-    )
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=True)
     model.fit(images, labels, settings.batch_size, settings.epochs, verbose=0)
     return model

@@ -1,0 +1,39 @@
+"""The study's data: loaders, splits, preprocessing; importing this does not import TensorFlow."""
+
+from emtdamp.datasets.loaders import (
+    Boston,
+    FashionMnistTest,
+    Mnist,
+    Musk1,
+    load_boston,
+    load_fashion_mnist_test,
+    load_mnist,
+    load_musk1,
+)
+from emtdamp.datasets.preprocess import batches, one_hot, scale_images
+from emtdamp.datasets.splits import (
+    AssignmentSplit,
+    Fold,
+    assignment_split,
+    boston_splits,
+    report_split,
+)
+
+__all__ = [
+    "AssignmentSplit",
+    "Boston",
+    "FashionMnistTest",
+    "Fold",
+    "Mnist",
+    "Musk1",
+    "assignment_split",
+    "batches",
+    "boston_splits",
+    "load_boston",
+    "load_fashion_mnist_test",
+    "load_mnist",
+    "load_musk1",
+    "one_hot",
+    "report_split",
+    "scale_images",
+]
