@@ -7,7 +7,6 @@ import argparse
 import itertools
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -140,27 +139,9 @@ def parser() -> Parser:
     return root
 
 
-@contextmanager
-def silenced_stderr() -> Iterator[None]:
-    """Hold back what TensorFlow's libraries print while they load; show it if loading fails."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            held.seek(0)
-            sys.stderr.write(held.read().decode(errors="replace"))
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 def run_train(args: argparse.Namespace) -> None:
     from emtdamp import records
+    from emtdamp.quiet import silenced_stderr
 
     out = getattr(args, "out", Path("runs") / f"{args.data}-{args.algorithm}-{args.seed}")
     records.check_out(out, args.overwrite)

@@ -30,6 +30,7 @@ import pandas as pd
 
 from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.pages import EXPECTED, RECORDS, Parameter, Scalar, parameters, write_text
+from emtdamp.quiet import silenced_stderr
 
 MARK = "sweep.json"
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
@@ -285,7 +286,7 @@ def _execute_cell(notebook: Path, cell: Cell, threads: int) -> tuple[Path, str, 
     try:
         shutil.rmtree(cell.folder, ignore_errors=True)
         cell.folder.mkdir(parents=True)
-        with _threads(threads):
+        with _threads(threads), silenced_stderr():
             papermill.execute_notebook(
                 _verbatim(notebook),
                 _verbatim(unfinished),

@@ -1,0 +1,27 @@
+"""The committed studies: one row of each, run again."""
+
+import pytest
+
+from emtdamp import pages
+from emtdamp.baselines import report
+
+
+def test_a_run_of_the_report_from_the_study():
+    study = pages.study("report-seeds")
+    row = study.set_index("seed").loc[7]
+    settings = report.ReportSettings(
+        hidden=int(row["hidden"]),
+        batch_size=int(row["batch_size"]),
+        em_iters=int(row["em_iters"]),
+        sparsity=float(row["sparsity"]),
+        seed=7,
+    )
+    run = report.train(settings, int(row["train_size"]))
+    first = run.history.iloc[0]
+    # nothing has grown yet in the first step; after ten iterations other rounding has, and what
+    # is left to compare is that both are draws of one distribution
+    assert first["first_batch_loss"] == pytest.approx(row["first_batch_loss_first"], rel=1e-4)
+    assert run.metrics["test_accuracy"] == pytest.approx(
+        row["accuracy_mean"], abs=4 * study["accuracy_mean"].std()
+    )
+    assert run.metrics["active_neurons"] == row["active_neurons"]
