@@ -69,6 +69,7 @@ def train_dense(settings: DenseSettings, images: np.ndarray, labels: np.ndarray)
     if settings.schedule == "cosine":
         steps = settings.epochs * -(-len(images) // settings.batch_size)
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=True)
+    # not XLA: compiling each network takes longer than it saves in so short a training
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(images, labels, settings.batch_size, settings.epochs, verbose=0)
     return model

@@ -309,22 +309,24 @@ def train(
     model = build_model(settings.hidden, settings.seed)
     state = init(model)
 
-    @tf.function  # not XLA: its random normals are eight times slower
-    def step(state, x, y):
-        state, loss = module_a(state, x, y, model, settings)
-        state = module_b(state, settings)
-        current = settings.training_loss_weights == "current"
-        logits = model.stateless_call(state.means if current else state.previous_means, [], x)[0]
-        fit = log_likelihood(logits, y, state.noise_variance, settings.stable_likelihood)
-        return state, loss, -tf.reduce_mean(fit)
+    @tf.function  # one call an iteration; not XLA, whose random normals are eight times slower
+    def iterate(state, batches):
+        losses = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=(2,))
+        for x, y in batches:
+            state, drawn_loss = module_a(state, x, y, model, settings)
+            state = module_b(state, settings)
+            current = settings.training_loss_weights == "current"
+            weights = state.means if current else state.previous_means
+            logits = model.stateless_call(weights, [], x)[0]
+            fit = log_likelihood(logits, y, state.noise_variance, settings.stable_likelihood)
+            losses = losses.write(losses.size(), tf.stack([drawn_loss, -tf.reduce_mean(fit)]))
+        return state, losses.stack()
 
     rows, best, waited, final_matrix, scores = [], -np.inf, 0, np.empty(0), {}
     for iteration in range(1, settings.em_iters + 1):
-        start, drawn_losses, losses = time.perf_counter(), [], []
-        for x, y in data.train:
-            state, drawn_loss, loss = step(state, x, y)
-            drawn_losses.append(drawn_loss)
-            losses.append(loss)
+        start = time.perf_counter()
+        state, pairs = iterate(state, data.train)
+        drawn_losses, losses = pairs.numpy().T
         state = end_of_iteration(state, settings)
         seconds = time.perf_counter() - start
         if not np.isfinite(losses).all():
