@@ -195,6 +195,7 @@ class _Opening:
 
 
 _LEFT = 'style="text-align: left"'
+_LEFT_CELLS = [{"selector": "td, th", "props": [("text-align", "left")]}]
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,14 @@ class Page:
         counted = frame.index.name is None and pd.api.types.is_integer_dtype(frame.index)
         text = frame.to_csv(index=not counted, lineterminator="\n")
         write_text(GENERATED / f"{_file_name(name)}.csv", text)
+
+    def show(self, claims: Sequence[Claim]) -> None:
+        """Show claims beside their outcome, the columns that are empty for all of them left out."""
+        from IPython.display import display
+
+        board = comparison(claims)
+        board = board.loc[:, (board != "").any()]
+        display(board.style.hide(axis="index").set_table_styles(_LEFT_CELLS))
 
     def glue(self, **values: Scalar) -> None:
         """Keep values for the text: ``{glue:text}`name` `` or ``{glue:text}`name:.2f` ``.

@@ -10,14 +10,18 @@ from sphinx.config import Config
 
 def leave_mathjax_to_its_renderer(app: Sphinx, config: Config) -> None:
     """Take MathJax from the scripts of every page; its renderer adds it where mathematics is."""
-    config.html_js_files = [name for name in config.html_js_files if name != config.mathjax_path]
+    config.html_js_files = [
+        name for name in config.html_js_files if name != config.mathjax_path
+    ]
 
 
 def silence_thebe(app: Sphinx) -> None:
     """Drop what sphinx-thebe, which Jupyter Book always loads, would write into each page."""
     for event, listeners in app.events.listeners.items():
         if event != "builder-inited":
-            listeners[:] = [each for each in listeners if each.handler.__module__ != "sphinx_thebe"]
+            listeners[:] = [
+                each for each in listeners if each.handler.__module__ != "sphinx_thebe"
+            ]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -128,11 +128,11 @@ class Musk1(NamedTuple):
 def load_mnist() -> Mnist:
     """All 70,000 MNIST images as they were published, not scaled.
 
-    Returns
+    Returns:
         Mnist(x_train (60000, 28, 28), y_train (60000,), x_test (10000, 28, 28), y_test (10000,)),
         all uint8, new arrays at each call (0.3 s).
 
-    Raises
+    Raises:
         DataError: the file is missing, unreadable or not the released one.
 
     >>> mnist = load_mnist()
@@ -145,10 +145,10 @@ def load_mnist() -> Mnist:
 def load_fashion_mnist_test() -> FashionMnistTest:
     """The 10,000 test images of Fashion-MNIST: out-of-distribution inputs for an MNIST model.
 
-    Returns
+    Returns:
         FashionMnistTest(x_test (10000, 28, 28), y_test (10000,)), uint8, 1000 images a class.
 
-    Raises
+    Raises:
         DataError: the file is missing, unreadable or not the released one.
 
     >>> fashion = load_fashion_mnist_test()
@@ -164,10 +164,10 @@ def load_boston() -> Boston:
     Its column B encodes an assumption about race and house prices, for which scikit-learn withdrew
     the data set; the book's page on data says what that means for its use here.
 
-    Returns
+    Returns:
         Boston(data (506, 13) float64, target (506,) float64, feature_names), not standardised.
 
-    Raises
+    Raises:
         DataError: the file is missing, unreadable or not the released one.
 
     >>> boston = load_boston()
@@ -184,11 +184,11 @@ def load_musk1() -> Musk1:
     A bag is one molecule, its instances are shapes the molecule can take; 47 of the bags are musks.
     The label is the bag's: it does not say which instance of a musk bag is the one that smells.
 
-    Returns
+    Returns:
         Musk1(features (476, 166), bag (476,), label (476,), all int16, feature_names). Instances of
         a bag stand together.
 
-    Raises
+    Raises:
         DataError: the file is missing, unreadable or not the released one.
 
     >>> musk = load_musk1()

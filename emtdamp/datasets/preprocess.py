@@ -20,13 +20,13 @@ def scale_images(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     The report divides in float64 and leaves the rounding to float32 to Keras; dividing in float32
     gives the same bits for each of the 256 grey values and takes half the memory.
 
-    Arguments
+    Args:
         images: (B, height, width), uint8.
 
-    Returns
+    Returns:
         (B, height * width) float32.
 
-    Raises
+    Raises:
         UsageError: the images are not uint8, thus perhaps scaled already.
 
     >>> import numpy as np
@@ -44,7 +44,7 @@ def scale_images(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def one_hot(labels: ArrayLike, classes: int = 10) -> NDArray[np.float32]:
     """Class numbers as rows with a single 1: (B,) integers in 0..classes-1 to (B, classes) float32.
 
-    Raises
+    Raises:
         UsageError: a label is not a whole number from 0 to classes - 1.
 
     >>> one_hot([2, 0], classes=3).tolist()
@@ -65,16 +65,16 @@ def batches(x: NDArray, y: NDArray, batch_size: int, seed: int | None = None) ->
     """Minibatches of (x, y) as a tf.data pipeline, prepared while the previous one is in use.
 
     Each pass gives every row once; the last minibatch may be smaller. With a seed the rows come in
-    a new order at each pass, shuffled over the whole set. The series of orders is fixed by `seed`
-    together with TensorFlow's global seed, if ``keras.utils.set_random_seed`` has set one. Without
-    a seed the rows come in the order given, as an evaluation needs.
+    a new order at each pass, shuffled over the whole set, and the seed alone fixes the series of
+    orders, whatever TensorFlow's global seed is; without a seed they come in the order given, as an
+    evaluation needs.
 
-    Arguments
+    Args:
         x, y: arrays with the same number of rows.
         batch_size: 1 or more; the report uses 100.
         seed: 0 to 2^32 - 1 (as Keras allows), or None for no shuffling.
 
-    Raises
+    Raises:
         UsageError: batch_size or seed is not allowed, or x and y differ in length or are empty.
 
     >>> import numpy as np
@@ -93,7 +93,16 @@ def batches(x: NDArray, y: NDArray, batch_size: int, seed: int | None = None) ->
         )
     import tensorflow as tf  # takes seconds, and the loaders do without
 
-    dataset = tf.data.Dataset.from_tensor_slices((x, y))
-    if seed is not None:
-        dataset = dataset.shuffle(len(x), seed=seed, reshuffle_each_iteration=True)
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    n = len(x)
+    if seed is None:
+        rows = tf.data.Dataset.range(n)
+    else:
+        rng = np.random.default_rng(seed)
+        order = tf.data.Dataset.from_generator(  # called anew, and drawn anew, at each pass
+            lambda: iter([rng.permutation(n)]),
+            output_signature=tf.TensorSpec((n,), tf.int64),
+        )
+        rows = order.unbatch()
+    x, y = tf.constant(x), tf.constant(y)
+    dataset = rows.batch(batch_size).map(lambda i: (tf.gather(x, i), tf.gather(y, i)))
+    return dataset.prefetch(tf.data.AUTOTUNE)

@@ -31,14 +31,14 @@ class Fold(NamedTuple):
 def report_split(mnist: Mnist, train_size: int = 10_000) -> Mnist:
     """The report's split: the first `train_size` training images, all test images.
 
-    Arguments
+    Args:
         train_size: 1 to 60000. The report takes 10,000, in the order of the file; they are not
             drawn, so the classes are nearly but not exactly balanced (863 to 1127 a digit).
 
-    Returns
+    Returns:
         An Mnist whose training arrays are views of the first rows.
 
-    Raises
+    Raises:
         UsageError: train_size is no whole number from 1 to the number of training images.
 
     >>> from emtdamp.datasets import load_mnist
@@ -60,7 +60,7 @@ def assignment_split(mnist: Mnist) -> AssignmentSplit:
     train and the last 10,000 validate, in the file's order: the partition of `mnist.pkl.gz`, the
     copy of MNIST that comes in these three parts.
 
-    Arguments
+    Args:
         mnist: the whole data set, as `load_mnist` returns it.
 
     >>> from emtdamp.datasets import load_mnist

@@ -123,3 +123,12 @@ def test_a_seed_that_cannot_be(rows, seed):
 def test_rows_that_do_not_match(rows, length):
     with pytest.raises(UsageError, match=f"at least 1, got {length} and "):
         batches(rows[0][:length], rows[1][: length and None], batch_size=10)
+
+
+def test_the_global_seed_changes_no_order(rows):
+    import tensorflow as tf
+
+    tf.random.set_seed(1)
+    first = passes(batches(*rows, batch_size=100, seed=0), 2)
+    tf.random.set_seed(2)
+    assert passes(batches(*rows, batch_size=100, seed=0), 2) == first
