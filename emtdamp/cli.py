@@ -224,7 +224,7 @@ def figures(result) -> dict:
 
 
 def run_sweep(args: argparse.Namespace) -> None:
-    from emtdamp import sweep
+    from emtdamp import pages, sweep
 
     grid: dict[str, list[str]] = {}
     for entry in args.grid:
@@ -235,7 +235,8 @@ def run_sweep(args: argparse.Namespace) -> None:
             raise UsageError(f"--grid names {name} twice; give all its values at once")
         grid[name] = values.split(",")
     table = sweep.run(args.notebook, grid, args.jobs, args.out, args.overwrite)
-    print(table.to_string(index=False))
+    shown = [name for name in table if name in grid or name not in pages.environment()]
+    print(table[shown].to_string(index=False))
     print(f"written to {args.out}")
 
 
