@@ -127,8 +127,10 @@ def test_an_unknown_data_set_names_those_there_are(capsys):
 
 
 def test_a_missing_data_file_is_one_line_and_exit_code_1(tmp_path, monkeypatch, capsys):
+    from emtdamp.baselines import report
     from emtdamp.datasets import loaders
 
+    report._scaled_mnist.cache_clear()
     monkeypatch.setattr(loaders, "DATA_FOLDER", tmp_path)
     assert main(["train", "mnist", *SMALL, "--out", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
