@@ -1,6 +1,6 @@
 """What a nonlinearity does to a Gaussian: moments forward, messages backward, log evidence.
 
-A hidden unit u = f(z) joins two messages, z ~ N(w, V) from below and exp(-A u^2/2 + B u) from above.
+A hidden unit u = f(z) joins two messages: z ~ N(w, V) from below, exp(-A u^2/2 + B u) from above.
 Its factor is
     Z(w, V; A, B) = int N(z; w, V) exp(-A f(z)^2/2 + B f(z)) dz,
 its forward moments are mean and variance of u under the integrand, and what it tells the layer
