@@ -52,12 +52,12 @@ class Totals(NamedTuple):
 def rates(schedule: Schedule, update: Update, k: tf.Tensor, steps: tf.Tensor, count: tf.Tensor):
     """The step's `Rates`: k steps done, `steps` an epoch, `count` minibatches in the precision."""
     f = k / schedule.total
-    warm = tf.minimum(1.0, (k + 1.0) / schedule.warmup)
+    warm = tf.minimum((k + 1.0) / schedule.warmup, 1.0)
     if update == "window":
         forget = 1.0 / (schedule.window * steps)
-        return Rates(tf.where(f < schedule.settle, 1.0 - forget, 1.0), temper=warm)
+        return Rates(tf.where(f < schedule.settle, 1.0 - forget, tf.ones_like(forget)), temper=warm)
     size = schedule.memory * steps
-    keep = tf.where(count + 1.0 <= size, 1.0, 1.0 - 1.0 / size)
+    keep = tf.where(count + 1.0 <= size, tf.ones_like(size), 1.0 - 1.0 / size)
     lr = schedule.lr * warm * 0.5 * (1.0 + tf.cos(3.14159265 * f))
     width = schedule.width_start * (schedule.width_end / schedule.width_start) ** f
     return Rates(
@@ -106,18 +106,22 @@ def epoch_function(
     @tf.function(jit_compile=True, reduce_retracing=False)
     def epoch(state, prior, data: Batch, k, seed, schedule: Schedule, keep):
         groups = [layer.mean.shape[0] - 1 for layer in state.layers]
-        n = data.x.shape[0]
-        steps = -(-n // batch_size)
-        dtype = data.x.dtype
-        steps_f = tf.constant(steps, dtype)
-        order = tf.argsort(tf.random.stateless_uniform([steps * batch_size], seed))
-        order = tf.reshape(order, [steps, batch_size])
+        # Rows of weight 0 are padding: they come last in the shuffled order and make no steps.
+        rows, dtype = data.x.shape[0], data.x.dtype
+        most = -(-rows // batch_size)
+        real = data.weight > 0
+        steps = (tf.math.count_nonzero(real, dtype=tf.int32) + batch_size - 1) // batch_size
+        steps_f = tf.cast(steps, dtype)
+        place = tf.random.stateless_uniform([rows], seed)
+        order = tf.argsort(tf.where(real, place, tf.fill([rows], 2.0)))
+        order = tf.pad(order, [[0, most * batch_size - rows]], constant_values=rows)
+        order = tf.reshape(order, [most, batch_size])
         layers = len(state.layers)
         totals = Totals(
             tf.zeros([], dtype),
             tf.zeros([], dtype),
             tf.zeros([], dtype),
-            tf.fill([layers, 4], steps),
+            tf.fill([layers, 4], most),
         )
 
         def kept(k):
@@ -137,12 +141,12 @@ def epoch_function(
             noise_before = totals.noise
             while i < last:
                 index = order[i]
-                real = index < n
-                index = tf.minimum(index, n - 1)
+                here = index < rows
+                index = tf.minimum(index, rows - 1)
                 batch = Batch(
                     tf.gather(data.x, index),
                     tf.gather(data.y, index),
-                    tf.where(real, tf.gather(data.weight, index), 0.0),
+                    tf.where(here, tf.gather(data.weight, index), tf.zeros([], dtype)),
                 )
                 r = rates(schedule, update, k, steps_f, state.count)
                 if update == "window":
@@ -155,14 +159,13 @@ def epoch_function(
                     totals.log_evidence + seen.log_evidence,
                     totals.noise + seen.noise,
                     tf.maximum(totals.change, seen.change),
-                    tf.minimum(totals.failed, tf.where(seen.healthy, steps, i - 1)),
+                    tf.minimum(totals.failed, tf.where(seen.healthy, most, i - 1)),
                 )
             state, prior = exchange(state, width(k, state), module, prior, kept(k))
-            mean_noise = (totals.noise - noise_before) / length
+            mean_noise = (totals.noise - noise_before) / tf.maximum(length, 1.0)
+            learn = (schedule.learn_noise > 0) & (length > 0)
             state = state._replace(
-                noise=tf.where(
-                    schedule.learn_noise > 0, 0.5 * (state.noise + mean_noise), state.noise
-                )
+                noise=tf.where(learn, 0.5 * (state.noise + mean_noise), state.noise)
             )
         info = module.step(prior, messages(state, width(k, state)), kept(k))[2]
         return state, prior, info, k, width(k, state), totals

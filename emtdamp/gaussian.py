@@ -54,18 +54,6 @@ def quotient(first: Gaussian, second: Gaussian) -> Gaussian:
     return Gaussian(first.precision - second.precision, first.shift - second.shift)
 
 
-def extrinsic(
-    mean: tf.Tensor, var: tf.Tensor, cavity: Gaussian, low: float = 1e-3, high: float = 1e7
-) -> Gaussian:
-    """The message that, times `cavity`, has this mean and (as far as [low, high] allows) variance.
-
-    The precision 1/var - cavity.precision is clipped to [low, high]; the shift is computed after
-    the clipping, so that the mean of the product is `mean` whether or not the clip was active.
-    """
-    precision = tf.clip_by_value(1.0 / var - cavity.precision, low, high)
-    return Gaussian(precision, mean * (cavity.precision + precision) - cavity.shift)
-
-
 class Cut(NamedTuple):
     """N(z; t, 1) cut to z > 0: what is left of it, elementwise in t.
 

@@ -6,7 +6,6 @@ import tensorflow as tf
 from scipy import special, stats
 
 from emtdamp import gaussian
-from emtdamp.gaussian import Gaussian
 
 GRID = np.concatenate([np.linspace(-40, 12, 1041), [-1e4, -1e3, -100.0, 100.0, 1e3, 1e4]])
 TOLERANCE = {tf.float32: 3e-6, tf.float64: 1e-12}
@@ -78,11 +77,3 @@ def test_messages_multiply_as_densities():
     assert float(var[0]) == pytest.approx(w @ (grid - w @ grid) ** 2, abs=1e-6)
     back = gaussian.quotient(gaussian.product(a, b), b)
     np.testing.assert_allclose(back, a, rtol=1e-6)
-
-
-def test_extrinsic_keeps_the_mean_when_its_precision_is_clipped():
-    cavity = Gaussian(tf.constant([2.0, 2.0]), tf.constant([1.0, 1.0]))
-    message = gaussian.extrinsic(tf.constant([0.3, 0.3]), tf.constant([0.1, 0.9]), cavity)
-    np.testing.assert_allclose(message.precision, [8.0, 1e-3], rtol=1e-6)
-    mean, _ = gaussian.moments(gaussian.product(message, cavity))
-    np.testing.assert_allclose(mean, [0.3, 0.3], rtol=1e-6)
