@@ -11,14 +11,17 @@ the minibatch's message (G, H), tempered by alpha, is multiplied in,
 and with T > 1 the messages are computed again at the new posterior, damped. At lam = alpha = 1
 each datum is counted once, exactly so where the model is linear and Gaussian.
 
-`step_decoupled`: at a fixed point of the window form the mean obeys, averaged over minibatches,
-    U - (1 - lam) (P m - p) = 0,                                                    (balance)
-an equation for m in which Lam appears only inside U's messages, by the variances. So the mean may
-be moved to its root by any step, and Lam be counted for the width alone:
+`step_decoupled`: let m0 = s (lam h + p) be the window form's mean before a minibatch. If m is to
+come back, alpha s' U = (1 - lam) s (P m - p), and P m0 - p = (P m - p) lam s/s' at alpha = 1, so
+    U(m0) = (P m0 - p)/Ne,   Ne = lam/(1 - lam),                                        (balance)
+averaged over minibatches: an equation for m0 in which Lam appears only inside U's messages, by the
+variances. Ne is the number of minibatches behind the posterior (the sum of the weights lam^k). So
+the mean may be moved to the root by any step, and Lam be counted for the width alone:
     d <- beta d + (1 - beta) (U - (P m - p)/Ne),   m <- m + clip(d / ((lam Lam + P/kap)/eta + G))
-with momentum beta, gain eta, and Ne = 1/(1 - lam) minibatches of evidence behind the posterior,
-whose variance is 1/(kap Lam + P): kap = Ne/n scales a precision counted over n minibatches to
-Ne. With beta = 0, kap = eta = 1, no clip this is the window form up to the order of forgetting.
+with momentum beta and gain eta. Lam counts n minibatches, kap = Ne/n scales it to Ne, and the
+posterior's variance is 1/(kap Lam + P). The fixed points are those of the window form whatever
+beta, eta and the clip are; with beta = 0, eta = kap = 1 and no clip, so is the path, up to the
+order of forgetting and learning.
 """
 
 from collections.abc import Sequence
@@ -67,7 +70,7 @@ class Rates(NamedTuple):
 
     keep: lam in [0, 1], the share of the accumulated precision that is kept; temper: alpha in
     (0, 1]; gain: eta > 0; evidence: Ne > 0 minibatches; momentum: beta in [0, 1); clip: largest
-    change of a weight a step, in units of the layer's He standard deviation sqrt(2/fan_in).
+    change of a mean a step, in units of the layer's He standard deviation sqrt(2/fan_in).
     """
 
     keep: tf.Tensor | float
@@ -215,11 +218,9 @@ def step_decoupled(
     network: Network, state: State, batch: Batch, rates: Rates
 ) -> tuple[State, Info]:
     """One damped, momentum-accelerated iteration towards the window form's fixed point."""
-    count = rates.keep * state.count + 1.0
-    kap = rates.evidence / count
+    kap = rates.evidence / tf.maximum(state.count, 1.0)
     weights = [
-        (old.mean, 1.0 / (kap * rates.keep * old.precision + old.prior.precision))
-        for old in state.layers
+        (old.mean, 1.0 / (kap * old.precision + old.prior.precision)) for old in state.layers
     ]
     result = sweep(network, weights, batch, state.noise)
     new_layers = []

@@ -75,6 +75,7 @@ def to_inputs(
     """Message to the inputs, bias dropped, (B, N-1).
 
     A = Gam@(m*m)^T + (Gam - g*g)@s^T;  B = g@m^T + x*(Gam@(m*m)^T) - x_old*((g*g_old)@s^T).
+    A negative A is set to 0 and the message's slope at x, B - x A, kept.
     """
     x, m, s = x[:, :-1], m[:-1], s[:-1]
     known = tf.matmul(gam, tf.square(m), transpose_b=True)
@@ -82,7 +83,8 @@ def to_inputs(
     shift = tf.matmul(g, m, transpose_b=True) + x * known
     if old is not None:
         shift -= old.x[:, :-1] * tf.matmul(g * old.g, s, transpose_b=True)
-    return Gaussian(precision, shift)
+    clipped = tf.nn.relu(precision)
+    return Gaussian(clipped, shift + x * (clipped - precision))
 
 
 def to_weights(
