@@ -5,7 +5,8 @@ Its factor is
     Z(w, V; A, B) = int N(z; w, V) exp(-A f(z)^2/2 + B f(z)) dz,
 its forward moments are mean and variance of u under the integrand, and what it tells the layer
 below is g = d log Z/dw and Gam = -d^2 log Z/dw^2: to second order log Z is a Gaussian in w.
-All functions take tensors of one shape, elementwise; A is clipped at 0, so Z always exists.
+All functions take tensors of one shape, elementwise; A is clipped at 0, so Z always exists. `above`
+is None where nothing has come from above yet: A = B = 0.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from emtdamp.gaussian import Gaussian, cut
+from emtdamp.gaussian import Gaussian, cuts
 
 
 class Response(NamedTuple):
@@ -27,10 +28,10 @@ class Response(NamedTuple):
     log_evidence: tf.Tensor
 
 
-Activation = Callable[[tf.Tensor, tf.Tensor, Gaussian], Response]
+Activation = Callable[[tf.Tensor, tf.Tensor, Gaussian | None], Response]
 
 
-def relu(w: tf.Tensor, var: tf.Tensor, above: Gaussian) -> Response:
+def relu(w: tf.Tensor, var: tf.Tensor, above: Gaussian | None) -> Response:
     """ReLU, exact: a mixture of two Gaussians cut at zero.
 
     With c = 1 + A V the branch z > 0 is N(z; w2, V2), V2 = V/c, w2 = (w + B V)/c, and its log mass
@@ -46,13 +47,19 @@ def relu(w: tf.Tensor, var: tf.Tensor, above: Gaussian) -> Response:
         q'  = (q r + d0)/c - q g,  d0' = -d0 (w/V + g),  r' = -A
         Gam = -g' = (q A - q' r + d0' A V)/c = (q A + q g r - r (q r + d0)/c - d0 A (w + V g))/c.
     """
-    precision, shift = tf.nn.relu(above.precision), above.shift
     std = tf.sqrt(var)
+    t = w / std
+    upper, off = cuts(t)
+    if above is None:
+        positive, zero = std * upper.mean, tf.zeros_like(w)
+        spread = upper.mass * (var * upper.var + off.mass * positive * positive)
+        return Response(upper.mass * positive, spread, zero, zero, zero)
+    precision, shift = tf.nn.relu(above.precision), above.shift
     c = 1.0 + precision * var
     w2 = (w + shift * var) / c
     std2 = std * tf.math.rsqrt(c)
-    t, t2 = w / std, w2 / std2
-    off, on = cut(-t), cut(t2)
+    t2 = w2 / std2
+    on, _ = cuts(t2)
     r = shift - precision * w
     half_squares = tf.where(
         (t2 > 0) & (t < 0),
@@ -76,8 +83,11 @@ def relu(w: tf.Tensor, var: tf.Tensor, above: Gaussian) -> Response:
     )
 
 
-def identity(w: tf.Tensor, var: tf.Tensor, above: Gaussian) -> Response:
+def identity(w: tf.Tensor, var: tf.Tensor, above: Gaussian | None) -> Response:
     """f(z) = z: a product of Gaussians. log Z = (B mean + w r/c)/2 - log(c)/2, r = B - A w."""
+    if above is None:
+        zero = tf.zeros_like(w)
+        return Response(w, var, zero, zero, zero)
     precision, shift = tf.nn.relu(above.precision), above.shift
     c = 1.0 + precision * var
     mean = (w + shift * var) / c
@@ -89,12 +99,14 @@ _TANH_NODES = np.linspace(-7.0, 7.0, 141)  # the rule is accurate while the inte
 # width is above the spacing: sqrt(V) up to 10 and 1/sqrt(A + 1/V) down to 0.1 sqrt(V)
 
 
-def tanh(w: tf.Tensor, var: tf.Tensor, above: Gaussian) -> Response:
+def tanh(w: tf.Tensor, var: tf.Tensor, above: Gaussian | None) -> Response:
     """tanh by the trapezoidal rule on w + sqrt(V) xi, xi in [-7, 7].
 
     By partial integration derivatives in w are expectations of those of F(z) = -A u^2/2 + B u:
     g = E F', Gam = -E F'' - Var F', which needs no division by V.
     """
+    if above is None:
+        above = Gaussian(tf.zeros_like(w), tf.zeros_like(w))
     nodes = tf.constant(_TANH_NODES, w.dtype)
     precision, shift = tf.nn.relu(above.precision)[..., None], above.shift[..., None]
     u = tf.tanh(w[..., None] + tf.sqrt(var)[..., None] * nodes)

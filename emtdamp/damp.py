@@ -36,7 +36,7 @@ from emtdamp.gaussian import Gaussian
 from emtdamp.layers import Trace, WeightMessage
 from emtdamp.likelihoods import Likelihood, Output
 
-QUANTITIES = ("variance", "mean", "curvature", "gradient")
+QUANTITIES = ("variance", "mean", "gradient", "curvature")
 
 
 class Layer(NamedTuple):
@@ -133,8 +133,6 @@ def _upward(
         vs.append(var)
         if number + 1 < len(weights):
             message = None if previous is None else previous.above[number]
-            if message is None:
-                message = Gaussian(tf.zeros_like(w), tf.zeros_like(w))
             unit = network.activation(w, var, message)
             xs.append(tf.pad(unit.mean, [[0, 0], [0, 1]], constant_values=1.0))
             ds.append(tf.pad(unit.var, [[0, 0], [0, 1]]))
@@ -159,9 +157,9 @@ def sweep(
         old = None if previous is None else previous.traces[number]
         messages.append(layers.to_weights(xs[number], ds[number], m, g, gam, count, old))
         traces.append(Trace(xs[number], m, g))
-        flags.append(
-            [tf.reduce_all(tf.math.is_finite(a)) for a in (vs[number], ws[number], gam, g)]
-        )
+        # The bias's messages are the sums of g and Gam over the samples: both are finite if it is.
+        last = (messages[-1].gradient[-1], messages[-1].precision[-1])
+        flags.append([tf.reduce_all(tf.math.is_finite(a)) for a in (vs[number], ws[number], *last)])
         if number > 0:
             above.append(layers.to_inputs(xs[number], m, s, g, gam, old))
             unit = network.activation(ws[number - 1], vs[number - 1], above[-1])

@@ -57,11 +57,12 @@ def quotient(first: Gaussian, second: Gaussian) -> Gaussian:
 class Cut(NamedTuple):
     """N(z; t, 1) cut to z > 0: what is left of it, elementwise in t.
 
-    log_scale: log Phi(t) + min(t, 0)^2/2, the log mass without its quadratic tail.
+    mass: Phi(t). log_scale: log Phi(t) + min(t, 0)^2/2, the log mass without its quadratic tail.
     hazard: phi(t)/Phi(t), the density at the cut, also the derivative of log Phi.
     mean, var: of z given z > 0; mean = t + hazard, var = 1 - hazard mean.
     """
 
+    mass: tf.Tensor
     log_scale: tf.Tensor
     hazard: tf.Tensor
     mean: tf.Tensor
@@ -105,12 +106,8 @@ def _clenshaw(coefficients: list[float], u: tf.Tensor) -> tf.Tensor:
     return coefficients[0] + u * first - second
 
 
-def cut(t: tf.Tensor) -> Cut:
-    """Log mass, hazard, mean and variance of N(z; t, 1) cut to z > 0; any finite float32/64 t.
-
-    >>> bool(abs(cut(tf.constant(0.0)).mean - (2 / math.pi) ** 0.5) < 1e-6)
-    True
-    """
+def cuts(t: tf.Tensor) -> tuple[Cut, Cut]:
+    """N(z; t, 1) cut to z > 0 and N(z; -t, 1) cut to z > 0: both sides of 0 at the price of one."""
     x = tf.abs(t)
     inverse = 1.0 / (x + _SCALE)
     u = (_SCALE - x) * inverse
@@ -119,14 +116,23 @@ def cut(t: tf.Tensor) -> Cut:
     v = _clenshaw(var_terms, u) * inverse * inverse
     density = tf.exp(-0.5 * x * x - LOG_SQRT_2PI)
     rest = density / (x + e)  # Phi(-x), at most 1/2
-    hazard = tf.where(t < 0, x + e, density / (1.0 - rest))
-    mean = tf.where(t < 0, e, t + hazard)
-    return Cut(
-        log_scale=tf.where(t < 0, -tf.math.log(x + e) - LOG_SQRT_2PI, tf.math.log1p(-rest)),
-        hazard=hazard,
-        mean=mean,
-        var=tf.where(t < 0, v, 1.0 - hazard * mean),
-    )
+    small = Cut(rest, -tf.math.log(x + e) - LOG_SQRT_2PI, x + e, e, v)
+    hazard = density / (1.0 - rest)
+    mean = x + hazard
+    large = Cut(1.0 - rest, tf.math.log1p(-rest), hazard, mean, 1.0 - hazard * mean)
+    negative = t < 0
+    one = Cut(*(tf.where(negative, a, b) for a, b in zip(small, large, strict=True)))
+    other = Cut(*(tf.where(negative, b, a) for a, b in zip(small, large, strict=True)))
+    return one, other
+
+
+def cut(t: tf.Tensor) -> Cut:
+    """Mass, hazard, mean and variance of N(z; t, 1) cut to z > 0; any finite float32/64 t.
+
+    >>> bool(abs(cut(tf.constant(0.0)).mean - (2 / math.pi) ** 0.5) < 1e-6)
+    True
+    """
+    return cuts(t)[0]
 
 
 def log_ndtr(t: tf.Tensor) -> tf.Tensor:

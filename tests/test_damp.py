@@ -105,7 +105,7 @@ def test_both_forms_have_the_same_fixed_point():
 
 
 @pytest.mark.parametrize("activation", [relu, tanh])
-@pytest.mark.parametrize("likelihood", [GaussianNoise(), ProbitProduct(nodes=32)])
+@pytest.mark.parametrize("likelihood", [GaussianNoise(), ProbitProduct(nodes=33)])
 def test_without_uncertainty_the_messages_are_backpropagation(activation, likelihood):
     rng = np.random.default_rng(0)
     network = Network(activation, likelihood)
