@@ -1,0 +1,173 @@
+"""The EM loop: sweeps of module A over minibatches, exchanges with module B, M-steps, schedules.
+
+One compiled call an epoch: the shuffle (a permutation gather), every minibatch's step, and module B
+`exchanges` times in between. Compiled functions are kept by their settings and shared; a new shape
+is traced once.
+"""
+
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import tensorflow as tf
+
+from emtdamp import damp
+from emtdamp.damp import Batch, Layer, Network, Rates, State
+from emtdamp.gaussian import Gaussian
+from emtdamp.prior import GroupPrior, PriorState, ramp
+
+Update = Literal["window", "decoupled"]
+
+
+class Schedule(NamedTuple):
+    """Everything that changes with the step number k; all floats, so that no value is compiled in.
+
+    f = k/total is progress. Windows are in epochs.
+    """
+
+    total: float  # minibatches in the whole fit
+    warmup: float = 100.0  # steps over which the gain rises to its value
+    lr: float = 0.04  # the gain in units of 1/n at f = 0; cosine to 0
+    momentum: float = 0.8
+    clip: float = 0.2
+    memory: float = 0.5  # window of the precision
+    width_start: float = 1.0  # window of evidence behind the posterior, geometric in f
+    width_end: float = 6.0
+    ramp_start: float = 0.05  # pruning, in f
+    ramp_end: float = 0.6
+    prior_count: float = 50.0  # minibatches the starting precision stands for
+    window: float = 4.0  # window form
+    settle: float = 0.7  # window form: from this f on nothing is forgotten
+    learn_noise: float = 0.0  # 1: EM for v
+
+
+class Totals(NamedTuple):
+    """Sums over an epoch."""
+
+    log_evidence: tf.Tensor
+    noise: tf.Tensor
+    change: tf.Tensor
+    failed: tf.Tensor  # (L, 4) first step at which `damp.QUANTITIES` was not finite
+
+
+def rates(schedule: Schedule, update: Update, k: tf.Tensor, steps: tf.Tensor, count: tf.Tensor):
+    """The step's `Rates`: k steps done, `steps` an epoch, `count` minibatches in the precision."""
+    f = k / schedule.total
+    warm = tf.minimum((k + 1.0) / schedule.warmup, 1.0)
+    if update == "window":
+        forget = 1.0 / (schedule.window * steps)
+        return Rates(tf.where(f < schedule.settle, 1.0 - forget, tf.ones_like(forget)), temper=warm)
+    size = schedule.memory * steps
+    keep = tf.where(count + 1.0 <= size, tf.ones_like(size), 1.0 - 1.0 / size)
+    lr = schedule.lr * warm * 0.5 * (1.0 + tf.cos(3.14159265 * f))
+    width = schedule.width_start * (schedule.width_end / schedule.width_start) ** f
+    return Rates(
+        keep=keep,
+        gain=lr * (keep * count + 1.0),
+        evidence=tf.minimum(k + 1.0 + schedule.prior_count, width * steps),
+        momentum=schedule.momentum,
+        clip=schedule.clip,
+    )
+
+
+def messages(state: State, kap: tf.Tensor) -> list[Gaussian]:
+    """Module A's messages to module B, (kap Lam, h) a layer."""
+    sent = []
+    for layer in state.layers:
+        precision = kap * layer.precision
+        shift = layer.mean * (precision + layer.prior.precision) - layer.prior.shift
+        sent.append(Gaussian(precision, shift))
+    return sent
+
+
+def exchange(state: State, kap, module: GroupPrior, prior: PriorState, keep):
+    """Module B answers: its extrinsic messages become the layers' priors, the means move along."""
+    sent = messages(state, kap)
+    prior, back, _ = module.step(prior, sent, keep)
+    new = []
+    for layer, message, answer in zip(state.layers, sent, back, strict=True):
+        total = message.precision + answer.precision
+        mean = (message.shift + answer.shift) / total
+        new.append(Layer(mean, layer.precision, layer.velocity, answer))
+    return state._replace(layers=tuple(new)), prior
+
+
+@lru_cache(maxsize=32)
+def epoch_function(
+    network: Network,
+    module: GroupPrior,
+    update: Update,
+    batch_size: int,
+    exchanges: int,
+    passes: int,
+    damping: float,
+):
+    """The compiled epoch of these settings."""
+
+    @tf.function(jit_compile=True, reduce_retracing=False)
+    def epoch(state, prior, data: Batch, k, seed, schedule: Schedule, keep):
+        groups = [layer.mean.shape[0] - 1 for layer in state.layers]
+        # Rows of weight 0 are padding: they come last in the shuffled order and make no steps.
+        rows, dtype = data.x.shape[0], data.x.dtype
+        most = -(-rows // batch_size)
+        real = data.weight > 0
+        steps = (tf.math.count_nonzero(real, dtype=tf.int32) + batch_size - 1) // batch_size
+        steps_f = tf.cast(steps, dtype)
+        place = tf.random.stateless_uniform([rows], seed)
+        order = tf.argsort(tf.where(real, place, tf.fill([rows], 2.0)))
+        order = tf.pad(order, [[0, most * batch_size - rows]], constant_values=rows)
+        order = tf.reshape(order, [most, batch_size])
+        layers = len(state.layers)
+        totals = Totals(
+            tf.zeros([], dtype),
+            tf.zeros([], dtype),
+            tf.zeros([], dtype),
+            tf.fill([layers, 4], most),
+        )
+
+        def kept(k):
+            progress = (k / schedule.total - schedule.ramp_start) / (
+                schedule.ramp_end - schedule.ramp_start
+            )
+            return [ramp(int(n), part, progress) for n, part in zip(groups, keep, strict=True)]
+
+        def width(k, state):
+            if update == "window":
+                return tf.ones([], dtype)
+            return rates(schedule, update, k, steps_f, state.count).evidence / state.count
+
+        for part in tf.range(exchanges):
+            i, last = part * steps // exchanges, (part + 1) * steps // exchanges
+            length = tf.cast(last - i, dtype)
+            noise_before = totals.noise
+            while i < last:
+                index = order[i]
+                here = index < rows
+                index = tf.minimum(index, rows - 1)
+                batch = Batch(
+                    tf.gather(data.x, index),
+                    tf.gather(data.y, index),
+                    tf.where(here, tf.gather(data.weight, index), tf.zeros([], dtype)),
+                )
+                r = rates(schedule, update, k, steps_f, state.count)
+                if update == "window":
+                    state, seen = damp.step_window(network, state, batch, r, passes, damping)
+                else:
+                    state, seen = damp.step_decoupled(network, state, batch, r)
+                k += 1.0
+                i += 1
+                totals = Totals(
+                    totals.log_evidence + seen.log_evidence,
+                    totals.noise + seen.noise,
+                    tf.maximum(totals.change, seen.change),
+                    tf.minimum(totals.failed, tf.where(seen.healthy, most, i - 1)),
+                )
+            state, prior = exchange(state, width(k, state), module, prior, kept(k))
+            mean_noise = (totals.noise - noise_before) / tf.maximum(length, 1.0)
+            learn = (schedule.learn_noise > 0) & (length > 0)
+            state = state._replace(
+                noise=tf.where(learn, 0.5 * (state.noise + mean_noise), state.noise)
+            )
+        info = module.step(prior, messages(state, width(k, state)), kept(k))[2]
+        return state, prior, info, k, width(k, state), totals
+
+    return epoch

@@ -1,0 +1,145 @@
+"""Gaussian messages in natural parameters, and the normal distribution cut at zero.
+
+A message over a scalar u is exp(-precision u^2/2 + shift u): products add, quotients subtract, and
+precision 0 (nothing known) or below 0 (no density, but a valid factor) need no special case.
+
+The cut normal N(z; t, 1) restricted to z > 0 gives every truncated moment of this package. With
+x = |t| and the hazard phi(x)/Phi(-x) = x + e(x), the excess e(x) = E[z | z > 0] at t = -x and the
+variance v(x) there are smooth, positive, and decay as 1/x and 1/x^2. Chebyshev polynomials in
+u = (4 - x)/(4 + x) represent (x + 4) e and (x + 4)^2 v over the whole half line to rounding, so
+nothing cancels or underflows in the tail and no special function is called: for t < 0
+    Phi(t) = phi(t)/(x + e),  mean e,  variance v,
+and for t > 0 the same e gives Phi(t) = 1 - phi(t)/(x + e).
+"""
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.polynomial import chebyshev
+
+LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+_SCALE = 4.0  # where the map u(x) is centred; 2 to 4 need the fewest terms
+_DEGREE = {tf.float32: 14, tf.float64: 32}  # interpolation error 3e-9 and 2e-14
+
+
+class Gaussian(NamedTuple):
+    """exp(-precision u^2/2 + shift u), elementwise; precision may be 0 or negative in a message."""
+
+    precision: tf.Tensor
+    shift: tf.Tensor
+
+
+def from_moments(mean: tf.Tensor, var: tf.Tensor) -> Gaussian:
+    """The Gaussian of this mean and variance (var > 0)."""
+    precision = 1.0 / var
+    return Gaussian(precision, mean * precision)
+
+
+def moments(message: Gaussian) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and variance of a message with precision > 0."""
+    var = 1.0 / message.precision
+    return message.shift * var, var
+
+
+def product(first: Gaussian, second: Gaussian) -> Gaussian:
+    """The product of two messages over the same variable."""
+    return Gaussian(first.precision + second.precision, first.shift + second.shift)
+
+
+def quotient(first: Gaussian, second: Gaussian) -> Gaussian:
+    """What is left of `first` once `second` is divided out; its precision may be negative."""
+    return Gaussian(first.precision - second.precision, first.shift - second.shift)
+
+
+class Cut(NamedTuple):
+    """N(z; t, 1) cut to z > 0: what is left of it, elementwise in t.
+
+    mass: Phi(t). log_scale: log Phi(t) + min(t, 0)^2/2, the log mass without its quadratic tail.
+    hazard: phi(t)/Phi(t), the density at the cut, also the derivative of log Phi.
+    mean, var: of z given z > 0; mean = t + hazard, var = 1 - hazard mean.
+    """
+
+    mass: tf.Tensor
+    log_scale: tf.Tensor
+    hazard: tf.Tensor
+    mean: tf.Tensor
+    var: tf.Tensor
+
+
+@cache
+def _coefficients(degree: int) -> tuple[list[float], list[float]]:
+    """Chebyshev coefficients of (x + 4) e(x) and (x + 4)^2 v(x) in u = (4 - x)/(4 + x)."""
+
+    def excess_and_var(x: float) -> tuple[float, float]:
+        # Laplace's continued fraction e = 1/(x + r), r = 2/(x + 3/(x + 4/(x + ...))); then
+        # v = 1 - (x + e) e = e (r - e), whose cancellation is mild. Below x = 2 it converges
+        # slowly and the definitions lose nothing.
+        if x < 2:
+            density = math.exp(-x * x / 2 - LOG_SQRT_2PI)
+            e = density / (0.5 * math.erfc(x / math.sqrt(2))) - x
+            return e, 1 - (x + e) * e
+        r = 0.0
+        for n in range(400, 1, -1):
+            r = n / (x + r)
+        e = 1 / (x + r)
+        return e, e * (r - e)
+
+    def sampled(power: int):
+        def at(nodes: np.ndarray) -> np.ndarray:
+            xs = _SCALE * (1 - nodes) / (1 + nodes)
+            return np.array([excess_and_var(x)[power - 1] * (x + _SCALE) ** power for x in xs])
+
+        return at
+
+    e, v = (chebyshev.chebinterpolate(sampled(power), degree) for power in (1, 2))
+    return e.tolist(), v.tolist()
+
+
+def _clenshaw(coefficients: list[float], u: tf.Tensor) -> tf.Tensor:
+    """sum_n c_n T_n(u)."""
+    first, second = tf.zeros_like(u), tf.zeros_like(u)
+    for c in coefficients[:0:-1]:
+        first, second = c + 2.0 * u * first - second, first
+    return coefficients[0] + u * first - second
+
+
+def cuts(t: tf.Tensor) -> tuple[Cut, Cut]:
+    """N(z; t, 1) cut to z > 0 and N(z; -t, 1) cut to z > 0: both sides of 0 at the price of one."""
+    x = tf.abs(t)
+    inverse = 1.0 / (x + _SCALE)
+    u = (_SCALE - x) * inverse
+    excess_terms, var_terms = _coefficients(_DEGREE[t.dtype])
+    e = _clenshaw(excess_terms, u) * inverse
+    v = _clenshaw(var_terms, u) * inverse * inverse
+    density = tf.exp(-0.5 * x * x - LOG_SQRT_2PI)
+    rest = density / (x + e)  # Phi(-x), at most 1/2
+    small = Cut(rest, -tf.math.log(x + e) - LOG_SQRT_2PI, x + e, e, v)
+    hazard = density / (1.0 - rest)
+    mean = x + hazard
+    large = Cut(1.0 - rest, tf.math.log1p(-rest), hazard, mean, 1.0 - hazard * mean)
+    negative = t < 0
+    one = Cut(*(tf.where(negative, a, b) for a, b in zip(small, large, strict=True)))
+    other = Cut(*(tf.where(negative, b, a) for a, b in zip(small, large, strict=True)))
+    return one, other
+
+
+def cut(t: tf.Tensor) -> Cut:
+    """Mass, hazard, mean and variance of N(z; t, 1) cut to z > 0; any finite float32/64 t.
+
+    >>> bool(abs(cut(tf.constant(0.0)).mean - (2 / math.pi) ** 0.5) < 1e-6)
+    True
+    """
+    return cuts(t)[0]
+
+
+def log_ndtr(t: tf.Tensor) -> tf.Tensor:
+    """log Phi(t), accurate over the whole line (relative error about 1e-6 in float32)."""
+    return cut(t).log_scale - 0.5 * tf.square(tf.minimum(t, 0.0))
+
+
+def mills(t: tf.Tensor) -> tf.Tensor:
+    """phi(t)/Phi(t), the derivative of log Phi; -t + O(1/t) in the left tail."""
+    return cut(t).hazard

@@ -1,0 +1,261 @@
+"""What training leaves: a Gaussian for each weight and an activity for each group.
+
+A `Posterior` predicts (by moments in one pass, or by samples of the weights), drops its inactive
+groups, turns into a plain Keras model, and is saved as arrays and JSON, never pickled. Inputs are
+those that training saw: centred and scaled by whoever called it.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from emtdamp import damp
+from emtdamp.activations import ACTIVATIONS
+from emtdamp.damp import Network
+from emtdamp.errors import UsageError
+from emtdamp.likelihoods import GaussianNoise, Likelihood, ProbitProduct
+
+if TYPE_CHECKING:
+    import keras
+
+LIKELIHOODS: dict[str, type] = {"gaussian": GaussianNoise, "probit": ProbitProduct}
+FORMAT = 1  # of the file
+_ELEMENTS = 4_000_000  # of the largest array that a prediction makes
+# softmax(1.702 z/sqrt(v)) is within 0.01 of the probit of two classes (Camilli 1994, "Origin of
+# the scaling constant d = 1.7 in item response theory")
+_PROBIT_SLOPE = 1.702
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Posterior of a network with L layers of weights.
+
+    mean, var: L arrays (N+1, J), bias last; zero in the rows of inactive groups.
+    active, log_odds: L arrays (n,), of the inputs and of each hidden layer's neurons; log_odds
+        is +inf where nothing was pruned.
+    noise: v. activation: a key of `activations.ACTIVATIONS`. likelihood: the output factor.
+    kept_inputs: which of the `inputs` columns the first layer reads; all, before `prune`.
+    """
+
+    mean: tuple[np.ndarray, ...]
+    var: tuple[np.ndarray, ...]
+    active: tuple[np.ndarray, ...]
+    log_odds: tuple[np.ndarray, ...]
+    noise: float
+    activation: str
+    likelihood: Likelihood
+    inputs: int
+    kept_inputs: np.ndarray
+
+    def propagate(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance (B, J) of the output z at inputs x (B, inputs), by moments.
+
+        Variances are of z alone, the noise v not included.
+        """
+        x = self._columns(x)
+        weights = [
+            (tf.constant(m), tf.constant(s)) for m, s in zip(self.mean, self.var, strict=True)
+        ]
+        network = Network(ACTIVATIONS[self.activation], self.likelihood)
+        widest = max(m.shape[1] for m in self.mean)
+        parts = [
+            [part.numpy() for part in damp.propagate(network, weights, tf.constant(rows))]
+            for rows in _chunks(x, widest)
+        ]
+        w, var = zip(*parts, strict=True)
+        return np.concatenate(w), np.concatenate(var)
+
+    def sample(self, x: np.ndarray, samples: int, seed: int) -> np.ndarray:
+        """Outputs z (samples, B, J) of networks whose weights are drawn from the posterior."""
+        x, rng = self._columns(x), np.random.default_rng(seed)
+        drawn = []
+        for _ in range(samples):
+            u = x
+            for number, (m, s) in enumerate(zip(self.mean, self.var, strict=True)):
+                z = u @ (m + np.sqrt(s) * rng.standard_normal(m.shape).astype(m.dtype))
+                if number + 1 < len(self.mean):
+                    z = np.pad(_CURVES[self.activation](z), [(0, 0), (0, 1)], constant_values=1.0)
+                u = z
+            drawn.append(u)
+        return np.stack(drawn)
+
+    def log_probabilities(
+        self, x: np.ndarray, samples: int | None = None, seed: int = 0
+    ) -> np.ndarray:
+        """(B, K) log p(class | x): from moments, or the mean of `samples` networks' probabilities.
+
+        Raises UsageError for a regression posterior.
+        """
+        if not isinstance(self.likelihood, ProbitProduct):
+            raise UsageError("log_probabilities needs classes; this posterior is a regression's")
+        if samples is None:
+            return self._normalised(*self.propagate(x))
+        drawn = self.sample(x, samples, seed)
+        flat = drawn.reshape(-1, drawn.shape[-1])
+        each = self._normalised(flat, np.full_like(flat, 1e-6 * self.noise)).reshape(drawn.shape)
+        return np.logaddexp.reduce(each, axis=0) - math.log(samples)
+
+    def _normalised(self, w: np.ndarray, var: np.ndarray) -> np.ndarray:
+        classes = w.shape[1]
+        noise = tf.constant(self.noise, w.dtype)
+        size = max(1, _ELEMENTS // (classes * classes * self.likelihood.nodes))
+        predictive = _predictive(self.likelihood, classes, w.dtype.name)
+        parts = [
+            predictive(w[i : i + size], var[i : i + size], noise).numpy()
+            for i in range(0, len(w), size)
+        ]
+        return np.concatenate(parts)
+
+    def prune(self) -> "Posterior":
+        """The same predictions from smaller arrays: inactive inputs and neurons are dropped.
+
+        A layer that loses all its neurons keeps its bias alone (a constant network).
+        """
+        mean, var = [], []
+        for number in range(len(self.mean)):
+            rows = np.append(self.active[number], True)
+            last = number + 1 == len(self.mean)
+            columns = slice(None) if last else self.active[number + 1]
+            mean.append(np.ascontiguousarray(self.mean[number][rows][:, columns]))
+            var.append(np.ascontiguousarray(self.var[number][rows][:, columns]))
+        return replace(
+            self,
+            mean=tuple(mean),
+            var=tuple(var),
+            active=tuple(a[a] for a in self.active),
+            log_odds=tuple(o[a] for o, a in zip(self.log_odds, self.active, strict=True)),
+            kept_inputs=self.kept_inputs[self.active[0]],
+        )
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases that can be different from 0: those `prune` leaves."""
+        sizes = [int(a.sum()) for a in self.active] + [self.mean[-1].shape[1]]
+        return sum((n + 1) * j for n, j in pairwise(sizes))
+
+    def to_keras(
+        self,
+        center: np.ndarray | float = 0.0,
+        scale: np.ndarray | float = 1.0,
+        y_center: np.ndarray | float = 0.0,
+        y_scale: np.ndarray | float = 1.0,
+    ) -> "keras.Model":
+        """The pruned network of posterior means as plain Dense layers on raw inputs (B, inputs).
+
+        (x - center)/scale and y_scale z + y_center are folded into the first and last layers. A
+        layer that lost all its neurons becomes one neuron of weight 0: Keras has no empty layers.
+        Classes end in a softmax of 1.702 z/sqrt(v), which ranks them as the posterior mean
+        network does; it knows nothing of the weights' variances.
+        """
+        import keras
+
+        small = self.prune()
+        kernels = [m[:-1].astype(np.float64) for m in small.mean]
+        biases = [m[-1].astype(np.float64) for m in small.mean]
+        center, scale = (
+            np.broadcast_to(a, self.inputs)[small.kept_inputs] for a in (center, scale)
+        )
+        kernels[0] = kernels[0] / scale[:, None]
+        biases[0] = biases[0] - center @ kernels[0]
+        first = np.zeros((self.inputs, kernels[0].shape[1]))
+        first[small.kept_inputs] = kernels[0]
+        kernels[0] = first
+        classes = isinstance(self.likelihood, ProbitProduct)
+        if classes:
+            y_scale, y_center = _PROBIT_SLOPE / math.sqrt(self.noise), 0.0
+        kernels[-1] = kernels[-1] * y_scale
+        biases[-1] = biases[-1] * y_scale + y_center
+        for number in range(len(kernels) - 1):
+            if not kernels[number].shape[1]:
+                kernels[number] = np.zeros((len(kernels[number]), 1))
+                biases[number] = np.zeros(1)
+                kernels[number + 1] = np.zeros((1, kernels[number + 1].shape[1]))
+        activations = [_KERAS[self.activation]] * (len(kernels) - 1)
+        activations.append("softmax" if classes else "linear")
+        model = keras.Sequential([keras.Input((self.inputs,))])
+        for kernel, bias, name in zip(kernels, biases, activations, strict=True):
+            layer = keras.layers.Dense(kernel.shape[1], activation=name)
+            model.add(layer)
+            layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+        return model
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to one .npz (arrays, and the settings as JSON text)."""
+        name = next(n for n, kind in LIKELIHOODS.items() if isinstance(self.likelihood, kind))
+        settings = {
+            "format": FORMAT,
+            "noise": self.noise,
+            "activation": self.activation,
+            "likelihood": [name, asdict(self.likelihood)],
+            "inputs": self.inputs,
+            "layers": len(self.mean),
+        }
+        arrays = {
+            f"{part}_{number}": array
+            for part in ("mean", "var", "active", "log_odds")
+            for number, array in enumerate(getattr(self, part))
+        }
+        path = Path(path)
+        with path.open("wb") as file:  # np.savez would add a suffix of its own
+            np.savez(file, settings=json.dumps(settings), kept_inputs=self.kept_inputs, **arrays)
+        return path
+
+    def _columns(self, x: np.ndarray) -> np.ndarray:
+        """The kept columns in the weights' type, the ones of the bias appended."""
+        x = np.asarray(x)
+        if x.ndim != 2 or x.shape[1] != self.inputs:
+            raise UsageError(
+                f"x has shape {x.shape}; this posterior takes (B, {self.inputs}), the columns it "
+                "was trained on, also after pruning"
+            )
+        x = x[:, self.kept_inputs].astype(self.mean[0].dtype)
+        return np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)
+
+
+def load(path: str | Path) -> Posterior:
+    """Read what `Posterior.save` wrote; predictions are bitwise those of the saved one."""
+    with np.load(path, allow_pickle=False) as file:
+        settings = json.loads(str(file["settings"]))
+        if settings["format"] != FORMAT:
+            raise UsageError(
+                f"{path} has format {settings['format']}; this version reads format {FORMAT}"
+            )
+        parts = {
+            part: tuple(file[f"{part}_{number}"] for number in range(settings["layers"]))
+            for part in ("mean", "var", "active", "log_odds")
+        }
+        kept_inputs = file["kept_inputs"]
+    name, options = settings["likelihood"]
+    return Posterior(
+        **parts,
+        noise=settings["noise"],
+        activation=settings["activation"],
+        likelihood=LIKELIHOODS[name](**options),
+        inputs=settings["inputs"],
+        kept_inputs=kept_inputs,
+    )
+
+
+_CURVES = {"relu": lambda z: np.maximum(z, 0), "identity": lambda z: z, "tanh": np.tanh}
+_KERAS = {"relu": "relu", "identity": "linear", "tanh": "tanh"}
+
+
+@lru_cache(maxsize=32)
+def _predictive(likelihood: ProbitProduct, classes: int, dtype: str):
+    """`log_probabilities` as one graph for any number of rows."""
+    rows = tf.TensorSpec([None, classes], dtype)
+    return tf.function(
+        likelihood.log_probabilities, input_signature=[rows, rows, tf.TensorSpec([], dtype)]
+    )
+
+
+def _chunks(x: np.ndarray, width: int) -> list[np.ndarray]:
+    size = max(1, _ELEMENTS // max(width, x.shape[1]))
+    return [x[i : i + size] for i in range(0, max(len(x), 1), size)]

@@ -1,0 +1,122 @@
+"""The trained posterior: moments against samples, pruning, Keras, files."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from emtdamp import posterior
+from emtdamp.errors import UsageError
+from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.posterior import Posterior
+
+
+def draw(sizes=(7, 9, 8, 3), likelihood=None, share=0.6, spread=0.05, seed=0, dtype=np.float32):
+    """A posterior with about `share` of its inputs and neurons active."""
+    rng = np.random.default_rng(seed)
+    active = [rng.random(n) < share for n in sizes[:-1]]
+    mean, var = [], []
+    for a, n, j in zip(active, sizes[:-1], sizes[1:], strict=True):
+        on = np.append(a, True)[:, None]
+        mean.append((on * rng.normal(size=(n + 1, j)) / n**0.5).astype(dtype))
+        var.append((on * spread * rng.uniform(0.5, 1.5, size=(n + 1, j)) / n).astype(dtype))
+    odds = [np.where(a, 20.0, -20.0) for a in active]
+    return Posterior(
+        tuple(mean),
+        tuple(var),
+        tuple(active),
+        tuple(odds),
+        noise=0.4,
+        activation="relu",
+        likelihood=likelihood or ProbitProduct(),
+        inputs=sizes[0],
+        kept_inputs=np.arange(sizes[0]),
+    )
+
+
+X = np.random.default_rng(1).normal(size=(50, 7)).astype(np.float32)
+
+
+def test_moments_agree_with_samples():
+    # wide layers: the sums that moments take as Gaussian are; what is left is the correlation of
+    # neurons through shared inputs, which a mean-field pass leaves out
+    network = draw(sizes=(7, 300, 3), share=1.0, spread=0.3, dtype=np.float64)
+    w, var = network.propagate(X)
+    z = network.sample(X, 500, seed=0)
+    np.testing.assert_allclose(w, z.mean(0), atol=5 * np.sqrt(var / 500).max())
+    np.testing.assert_allclose(var, z.var(0), rtol=0.3)
+    by_samples = network.log_probabilities(X, samples=200)
+    np.testing.assert_allclose(np.exp(by_samples), np.exp(network.log_probabilities(X)), atol=0.06)
+
+
+def test_probabilities_are_normalised_and_ranked_by_the_mean():
+    p = np.exp(draw().log_probabilities(X))
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+    assert ((p > 0) & (p < 1)).all()
+
+
+@pytest.mark.parametrize("sizes", [(7, 3), (7, 9, 3), (7, 9, 8, 3)])
+def test_pruned_arrays_are_smaller_and_predict_the_same(sizes):
+    network = draw(sizes)
+    small = network.prune()
+    for number, a in enumerate(network.active):
+        assert small.mean[number].shape[0] == a.sum() + 1
+    assert sum(m.size for m in small.mean) == small.parameters == network.parameters
+    for a, b in zip(network.propagate(X), small.propagate(X), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    for a, b in zip(small.prune().mean, small.mean, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_network_without_neurons_is_constant():
+    small = draw(share=0.0).prune()
+    w, _ = small.propagate(X)
+    np.testing.assert_array_equal(w, np.repeat(w[:1], len(X), 0))
+    assert small.to_keras().predict(X, verbose=0).shape == (50, 3)
+
+
+def test_keras_model_is_the_mean_network_on_raw_inputs():
+    center, scale = np.arange(7.0), np.arange(1.0, 8.0)
+    raw = X * scale + center
+    network = draw(likelihood=GaussianNoise())
+    still = draw(likelihood=GaussianNoise(), spread=0.0)
+    model = network.to_keras(center, scale, y_center=3.0, y_scale=2.0)
+    assert {type(layer).__name__ for layer in model.layers} == {"Dense"}
+    assert model.layers[0].units == network.active[1].sum()
+    expected = 2 * still.sample(X, 1, seed=0)[0] + 3
+    np.testing.assert_allclose(model.predict(raw, verbose=0), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_keras_classifier_ranks_and_nearly_weighs_classes_as_the_mean_network():
+    still = draw(spread=0.0)
+    p = still.to_keras().predict(X, verbose=0)
+    exact = np.exp(still.log_probabilities(X, samples=1))
+    np.testing.assert_array_equal(p.argmax(1), exact.argmax(1))
+    np.testing.assert_allclose(p, exact, atol=0.1)  # K > 2: softmax has longer tails
+    two = draw(sizes=(7, 9, 2), spread=0.0)
+    p, exact = two.to_keras().predict(X, verbose=0), np.exp(two.log_probabilities(X, samples=1))
+    np.testing.assert_allclose(p, exact, atol=0.011)
+
+
+@pytest.mark.parametrize("likelihood", [ProbitProduct(nodes=9), GaussianNoise()])
+def test_saved_and_loaded_predicts_bitwise_the_same(tmp_path, likelihood):
+    for network in (draw(likelihood=likelihood), draw(likelihood=likelihood).prune()):
+        again = posterior.load(network.save(tmp_path / "posterior.npz"))
+        for a, b in zip(network.propagate(X), again.propagate(X), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert again.likelihood == likelihood and again.noise == network.noise
+        for a, b in zip(network.log_odds, again.log_odds, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_wrong_inputs_say_what_is_wanted():
+    with pytest.raises(UsageError, match=r"\(50, 4\).*\(B, 7\)"):
+        draw().propagate(X[:, :4])
+    with pytest.raises(UsageError, match="regression"):
+        draw(likelihood=GaussianNoise()).log_probabilities(X)
+
+
+def test_samples_repeat_with_their_seed():
+    one, two = draw().sample(X, 2, seed=5), draw().sample(X, 2, seed=5)
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one[0], one[1])
+    assert tf.constant(one).dtype == tf.float32
