@@ -151,7 +151,8 @@ def sweep(
     output = network.likelihood(ws[-1], vs[-1], batch.y, noise)
     g, gam = output.gradient, output.curvature
     count = batch.weight[:, None]
-    messages, traces, above, flags = [], [], [None], []
+    messages, traces, flags = [], [], []
+    above: list[Gaussian | None] = [None]
     for number in reversed(range(len(weights))):
         m, s = weights[number]
         old = None if previous is None else previous.traces[number]
@@ -186,10 +187,11 @@ def step_window(
         total = rates.keep * precision + prior.precision
         pull = (1.0 - rates.keep) * (prior.precision * mean - prior.shift)
         starts.append((mean - pull / total, 1.0 / total))
-    weights, result, output = starts, None, None
+    weights = starts
+    result = first = sweep(network, weights, batch, state.noise, None)
     for number in range(passes):
-        result = sweep(network, weights, batch, state.noise, result)
-        output = output or result.output
+        if number > 0:
+            result = sweep(network, weights, batch, state.noise, result)
         last = number == passes - 1 and damping < 1.0
         moved = []
         for (start, s), (mean, _), message in zip(starts, weights, result.messages, strict=True):
@@ -209,7 +211,7 @@ def step_window(
         )
         for old, (mean, _), message in zip(state.layers, weights, result.messages, strict=True)
     )
-    return _finish(state, new_layers, rates, batch, output, result)
+    return _finish(state, new_layers, rates, batch, first.output, result)
 
 
 def step_decoupled(

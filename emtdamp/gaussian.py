@@ -94,7 +94,8 @@ def _coefficients(degree: int) -> tuple[list[float], list[float]]:
 
         return at
 
-    e, v = (chebyshev.chebinterpolate(sampled(power), degree) for power in (1, 2))
+    # NumPy's stubs want a scalar function; chebinterpolate calls it with all nodes
+    e, v = (chebyshev.chebinterpolate(sampled(power), degree) for power in (1, 2))  # pyright: ignore
     return e.tolist(), v.tolist()
 
 

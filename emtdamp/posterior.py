@@ -20,7 +20,7 @@ from emtdamp import damp
 from emtdamp.activations import ACTIVATIONS
 from emtdamp.damp import Network
 from emtdamp.errors import UsageError
-from emtdamp.likelihoods import GaussianNoise, Likelihood, ProbitProduct
+from emtdamp.likelihoods import GaussianNoise, ProbitProduct
 
 if TYPE_CHECKING:
     import keras
@@ -50,7 +50,7 @@ class Posterior:
     log_odds: tuple[np.ndarray, ...]
     noise: float
     activation: str
-    likelihood: Likelihood
+    likelihood: GaussianNoise | ProbitProduct
     inputs: int
     kept_inputs: np.ndarray
 
@@ -93,8 +93,6 @@ class Posterior:
 
         Raises UsageError for a regression posterior.
         """
-        if not isinstance(self.likelihood, ProbitProduct):
-            raise UsageError("log_probabilities needs classes; this posterior is a regression's")
         if samples is None:
             return self._normalised(*self.propagate(x))
         drawn = self.sample(x, samples, seed)
@@ -103,6 +101,8 @@ class Posterior:
         return np.logaddexp.reduce(each, axis=0) - math.log(samples)
 
     def _normalised(self, w: np.ndarray, var: np.ndarray) -> np.ndarray:
+        if not isinstance(self.likelihood, ProbitProduct):
+            raise UsageError("log_probabilities needs classes; this posterior is a regression's")
         classes = w.shape[1]
         noise = tf.constant(self.noise, w.dtype)
         size = max(1, _ELEMENTS // (classes * classes * self.likelihood.nodes))
