@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 
 _PALETTE = sns.color_palette("colorblind").as_hex()
 COLOURS = {
@@ -79,7 +80,7 @@ def accuracy(
     ax = by_iteration(histories, "val_accuracy", "test accuracy", COLOURS["report"], ax)
     if reported is not None:
         ax.axhline(reported, color=COLOURS["reported"], ls="--", label=f"reported: {reported:.2%}")
-    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_ylabel("test accuracy")
     ax.legend()
     return ax
@@ -124,7 +125,7 @@ def dense_and_pruned(histories: Sequence[pd.DataFrame], ax: Axes | None = None) 
     ax = by_iteration(histories, "val_accuracy", "as reported", COLOURS["report"], ax)
     pruned = COLOURS["report, pruned"]
     by_iteration(histories, "pruned_accuracy", "inactive neurons zero", pruned, ax)
-    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_ylabel("test accuracy")
     ax.legend(loc="lower right", fontsize="small")
     return ax
@@ -150,8 +151,8 @@ def sparsity_and_accuracy(histories: Sequence[pd.DataFrame], ax: Axes | None = N
             history["sparsity"], history["val_accuracy"], s=18, alpha=0.6, color=COLOURS["report"]
         )
     ax.set_xlim(0, 1)
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_xlabel("sparsity as the report counts it")
     ax.set_ylabel("test accuracy")
     return ax
@@ -173,8 +174,8 @@ def accuracy_when_removed(
         ax.fill_between(
             fractions, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, lw=0
         )
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_xlabel("hidden neurons really removed")
     ax.set_ylabel("test accuracy")
     ax.legend(fontsize="small")

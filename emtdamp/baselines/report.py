@@ -331,6 +331,7 @@ def train(
             losses = losses.write(losses.size(), tf.stack([drawn_loss, -tf.reduce_mean(fit)]))
         return state, losses.stack()
 
+    iterate = iterate.get_concrete_function(state, data.train)
     rows, best, waited, final_matrix, scores = [], -np.inf, 0, np.empty(0), {}
     for iteration in range(1, settings.em_iters + 1):
         start = time.perf_counter()
@@ -381,14 +382,9 @@ def train(
             "seed": settings.seed,
             "train_size": train_size,
             "em_iters_run": len(rows),
-            "test_accuracy": scores["accuracy"],
-            "precision_macro": scores["precision_macro"],
-            "recall_macro": scores["recall_macro"],
-            "f1_macro": scores["f1_macro"],
+            **{f"test_{name}": scores[name] for name in ("accuracy", "nll", "brier", "ece")},
+            **{name: scores[name] for name in ("precision_macro", "recall_macro", "f1_macro")},
             "training_loss": last["loss"],
-            "test_nll": scores["nll"],
-            "test_brier": scores["brier"],
-            "test_ece": scores["ece"],
             "predictive_entropy": scores["predictive_entropy"],
             "hidden_neurons": settings.hidden,
             "active_neurons": last["active_neurons"],
