@@ -5,8 +5,8 @@ precision 0 (nothing known) or below 0 (no density, but a valid factor) need no 
 
 The cut normal N(z; t, 1) restricted to z > 0 gives every truncated moment of this package. With
 x = |t| and the hazard phi(x)/Phi(-x) = x + e(x), the excess e(x) = E[z | z > 0] at t = -x and the
-variance v(x) there are smooth, positive, and decay as 1/x and 1/x^2. Chebyshev polynomials in
-u = (4 - x)/(4 + x) represent (x + 4) e and (x + 4)^2 v over the whole half line to rounding, so
+variance v(x) there are smooth, positive, and decay as 1/x and 1/x^2. Chebyshev interpolation in
+u = (4 - x)/(4 + x) represents (x + 4) e and (x + 4)^2 v over the whole half line to rounding, so
 nothing cancels or underflows in the tail and no special function is called: for t < 0
     Phi(t) = phi(t)/(x + e),  mean e,  variance v,
 and for t > 0 the same e gives Phi(t) = 1 - phi(t)/(x + e).
@@ -71,7 +71,7 @@ class Cut(NamedTuple):
 
 @cache
 def _coefficients(degree: int) -> tuple[list[float], list[float]]:
-    """Chebyshev coefficients of (x + 4) e(x) and (x + 4)^2 v(x) in u = (4 - x)/(4 + x)."""
+    """Coefficients in powers of u = (4 - x)/(4 + x) of (x + 4) e(x) and (x + 4)^2 v(x)."""
 
     def excess_and_var(x: float) -> tuple[float, float]:
         # Laplace's continued fraction e = 1/(x + r), r = 2/(x + 3/(x + 4/(x + ...))); then
@@ -96,15 +96,15 @@ def _coefficients(degree: int) -> tuple[list[float], list[float]]:
 
     # NumPy's stubs want a scalar function; chebinterpolate calls it with all nodes
     e, v = (chebyshev.chebinterpolate(sampled(power), degree) for power in (1, 2))  # pyright: ignore
-    return e.tolist(), v.tolist()
+    return chebyshev.cheb2poly(e).tolist(), chebyshev.cheb2poly(v).tolist()
 
 
-def _clenshaw(coefficients: list[float], u: tf.Tensor) -> tf.Tensor:
-    """sum_n c_n T_n(u)."""
-    first, second = tf.zeros_like(u), tf.zeros_like(u)
-    for c in coefficients[:0:-1]:
-        first, second = c + 2.0 * u * first - second, first
-    return coefficients[0] + u * first - second
+def _polynomial(coefficients: list[float], u: tf.Tensor) -> tf.Tensor:
+    """sum_n c_n u^n by Horner's rule; |u| <= 1 and the c_n alternate little, so it is stable."""
+    total = tf.fill(tf.shape(u), tf.constant(coefficients[-1], u.dtype))
+    for c in coefficients[-2::-1]:
+        total = total * u + c
+    return total
 
 
 def cuts(t: tf.Tensor) -> tuple[Cut, Cut]:
@@ -113,8 +113,8 @@ def cuts(t: tf.Tensor) -> tuple[Cut, Cut]:
     inverse = 1.0 / (x + _SCALE)
     u = (_SCALE - x) * inverse
     excess_terms, var_terms = _coefficients(_DEGREE[t.dtype])
-    e = _clenshaw(excess_terms, u) * inverse
-    v = _clenshaw(var_terms, u) * inverse * inverse
+    e = _polynomial(excess_terms, u) * inverse
+    v = _polynomial(var_terms, u) * inverse * inverse
     density = tf.exp(-0.5 * x * x - LOG_SQRT_2PI)
     rest = density / (x + e)  # Phi(-x), at most 1/2
     small = Cut(rest, -tf.math.log(x + e) - LOG_SQRT_2PI, x + e, e, v)

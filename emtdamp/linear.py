@@ -60,11 +60,18 @@ def merge(one: Statistics, two: Statistics) -> Statistics:
     return Statistics(size, mean, one.scatter + two.scatter + between)
 
 
-def scales(statistics: Statistics) -> np.ndarray:
-    """Standard deviation of each column, 1 where it is constant up to rounding."""
+def scales(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviation of each column, 1 where it is constant up to rounding; which vary."""
     var = np.diag(statistics.scatter) / statistics.size
     rounding = (10 * np.finfo(np.float64).eps * np.abs(statistics.mean)) ** 2
-    return np.where(var > rounding, np.sqrt(np.maximum(var, 0)), 1.0)
+    varies = var > rounding
+    return np.where(varies, np.sqrt(np.maximum(var, 0)), 1.0), varies
+
+
+def select(statistics: Statistics, columns: np.ndarray) -> Statistics:
+    """Statistics of the columns where `columns` (N+J,) is True."""
+    part = statistics.scatter[np.ix_(columns, columns)]
+    return Statistics(statistics.size, statistics.mean[columns], part)
 
 
 def rescale(statistics: Statistics, scale: np.ndarray) -> Statistics:

@@ -1,0 +1,248 @@
+"""What both estimators share: parameters, checks, scaling, training, the streaming posterior."""
+
+from abc import abstractmethod
+from dataclasses import replace
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from emtdamp import recipes, training
+from emtdamp.errors import UsageError
+from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.posterior import Posterior
+from emtdamp.scaling import Scaling
+from emtdamp.training import Data, Stream
+
+FLOATS = [np.float64, np.float32]
+PARAMETERS = """
+
+    Inputs are centred and divided by the larger of their standard deviation and a tenth of their
+    range (so that nothing exceeds 10 and a rare pixel does not explode); constant ones are ignored.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : integers >= 1, neurons of each hidden layer; () is the linear model.
+    activation : "relu", "tanh" or "identity".
+    sparsity : fraction of the neurons of each hidden layer to prune, in [0, 1): exactly
+        round(n (1 - sparsity)) stay, one at least. "auto" leaves the number to EM.
+    input_sparsity : the same for the inputs that are not constant.
+    em_iters : EM iterations, each a pass over the data; "auto" sees 100,000 rows, within 10 to 80
+        iterations and with 100 minibatches at least.
+    update : "decoupled" (step size apart from precision) or "window" (the paper's
+        posterior-as-prior with a forgetting window).
+    batch_size : rows of a minibatch; "auto" is all up to 100 rows, then 10, from 1,000 rows 20,
+        from 2,000 50, from 5,000 100.
+    slab : prior variance of an active weight times the fan-in of its layer.
+    noise : variance of the output noise in units of y squared; "auto" learns it by EM. For
+        classes it is the probit's v, and "auto" is 1: only its ratio to the last slab matters.
+    inner_iters : T >= 1 passes of messages over a minibatch; above 1 only with "window".
+    damping : share of the old mean in these, in [0, 1); "auto" is 0, .5, .7 for T = 1, 2, 3.
+    share_incoming : a neuron's incoming weights decide with its outgoing ones whether it stays.
+    early_stopping : hold out `validation_fraction` of the rows, keep the iterate with the highest
+        log evidence there, stop after `n_iter_no_change` iterations without a higher one.
+    warm_start : `fit` starts from the posterior of the fit before.
+    random_state : int, RandomState or None: starting means, order of rows, rows held out.
+    verbose : print a line an EM iteration.
+
+    Attributes
+    ----------
+    posterior_ : means, variances and activity of the groups, a `Posterior`; it takes scaled X.
+    active_groups_ : boolean masks, of the columns of X and of the neurons of each hidden layer.
+    log_evidence_ : log evidence a row, before it was learnt, mean of the last EM iteration; exact
+        (of all rows) for the linear model with Gaussian noise.
+    noise_variance_ : the output noise's variance, in units of y squared (the probit's v).
+    history_ : a dict an EM iteration: log_evidence, noise, active groups, seconds.
+    n_iter_ : EM iterations done.
+"""
+
+
+class EMTDAMP(BaseEstimator):
+    """What both estimators share; subclasses say how y is encoded and predicted."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        sparsity=0.0,
+        input_sparsity=0.0,
+        em_iters="auto",
+        update="decoupled",
+        batch_size="auto",
+        slab=1.0,
+        noise="auto",
+        inner_iters=1,
+        damping="auto",
+        share_incoming=False,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.sparsity = sparsity
+        self.input_sparsity = input_sparsity
+        self.em_iters = em_iters
+        self.update = update
+        self.batch_size = batch_size
+        self.slab = slab
+        self.noise = noise
+        self.inner_iters = inner_iters
+        self.damping = damping
+        self.share_incoming = share_incoming
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # Of the subclass: the output factor and how y goes in and out.
+    _likelihood: GaussianNoise | ProbitProduct
+    # Of the fit.
+    n_features_in_: int
+    _scaling: Scaling
+    _stream: Stream
+
+    @abstractmethod
+    def _encode(self, y, reset, classes) -> np.ndarray:
+        """Check y and encode it, (B, J) float or (B,) int."""
+
+    @abstractmethod
+    def _learn_scales(self, X, y, weight) -> None:
+        """Learn the scales of X, and of y where it has one."""
+
+    @abstractmethod
+    def _scale_y(self, y) -> np.ndarray: ...
+
+    @property
+    @abstractmethod
+    def _outputs(self) -> int:
+        """Width of the last layer."""
+
+    @abstractmethod
+    def _noise(self) -> float | None:
+        """v in scaled units, None if it is to be learnt."""
+
+    @abstractmethod
+    def _log_scale(self) -> float:
+        """What the scaling of y adds to the log evidence of a row."""
+
+    @abstractmethod
+    def _y_units(self) -> tuple:
+        """Centre and scale of y."""
+
+    def fit(self, X, y, sample_weight=None):
+        """Learn the posterior of the weights from X (B, N) and y; rows count `sample_weight`."""
+        recipes.check(self.get_params())
+        X, y, weight = self._validate(X, y, sample_weight, reset=True)
+        warm = self.warm_start and hasattr(self, "_stream")
+        if not warm:
+            self._forget()
+        self._learn_scales(X, y, weight)
+        self._train(X, y, weight, stream=training.restart(self._stream) if warm else None)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        recipes.check(self.get_params())
+        first = not hasattr(self, "n_features_in_")
+        X, y, weight = self._validate(X, y, sample_weight, first, classes)
+        if first:
+            self._learn_scales(X, y, weight)
+        stream = getattr(self, "_stream", None)
+        if stream is not None and stream.width != 1.0:
+            stream = training.restart(stream)
+        self._train(X, y, weight, stream, streaming=True)
+        return self
+
+    def to_keras(self):
+        """The pruned network of posterior means as a plain Keras model, scales folded in."""
+        check_is_fitted(self, "posterior_")
+        center, scale, _ = self._scaling
+        return self.posterior_.to_keras(center, scale, *self._y_units())
+
+    def _validate(self, X, y, sample_weight, reset, classes=None):
+        X, y = validate_data(
+            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=is_regressor(self), reset=reset
+        )
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not (weight > 0).any():
+            raise UsageError("sample_weight is 0 for every row; give at least one row a weight")
+        counted = weight > 0
+        return X[counted], self._encode(y, reset, classes)[counted], weight[counted]
+
+    def _forget(self):
+        for name in ("_stream", "_statistics"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _train(self, X, y, weight, stream, streaming=False):
+        random = check_random_state(self.random_state)
+        seed = int(random.randint(2**31 - 1))
+        held_out = None
+        if self.early_stopping and not streaming:
+            X, held_x, y, held_y, weight, held_weight = self._split(X, y, weight, seed)
+            held_x = self._scaling(held_x)[:, self._scaling.live]
+            held_out = Data(held_x, self._scale_y(held_y), held_weight)
+        live = self._scaling.live
+        data = Data(self._scaling(X)[:, live], self._scale_y(y), weight)
+        rows, inputs = data.x.shape
+        recipe = recipes.make(self.get_params(), rows, inputs, self._noise())
+        if streaming:
+            recipe = recipes.stream(recipe)
+        if stream is None:
+            stream = training.start(recipe, inputs, self._outputs, seed)
+        trained = training.train(
+            data,
+            self._likelihood,
+            recipe,
+            stream,
+            seed,
+            held_out,
+            int(self.n_iter_no_change),
+            self._report if self.verbose else None,
+        )
+        self._stream = trained.stream
+        self._set_posterior(trained.posterior)
+        self.history_ = trained.history
+        self.n_iter_ = len(trained.history)
+        self.log_evidence_ = trained.log_evidence - self._log_scale()
+
+    def _set_posterior(self, posterior: Posterior):
+        """Keep it as one that takes all columns of X, scaled."""
+        live = self._scaling.live
+        kept = np.flatnonzero(live)
+        self.posterior_ = replace(posterior, inputs=self.n_features_in_, kept_inputs=kept)
+        inputs = live.copy()
+        inputs[live] = posterior.active[0]
+        self.active_groups_ = (inputs, *posterior.active[1:])
+
+    def _split(self, X, y, weight, seed) -> list[np.ndarray]:
+        stratify = y if y.ndim == 1 else None
+        try:
+            return train_test_split(  # pyright: ignore[reportReturnType]
+                X,
+                y,
+                weight,
+                test_size=self.validation_fraction,
+                random_state=seed,
+                stratify=stratify,
+            )
+        except ValueError as error:
+            raise UsageError(
+                f"early_stopping cannot hold out {self.validation_fraction} of {len(X)} rows "
+                f"({error}); give more rows, another validation_fraction, or early_stopping=False"
+            ) from error
+
+    def _report(self, row):
+        print(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+
+    def _validated(self, X) -> np.ndarray:
+        check_is_fitted(self, "posterior_")
+        return np.asarray(validate_data(self, X, dtype=FLOATS, reset=False))

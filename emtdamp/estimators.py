@@ -1,0 +1,228 @@
+"""EMTDAMPClassifier and EMTDAMPRegressor: EM-TDAMP as scikit-learn estimators."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from emtdamp import linear, recipes
+from emtdamp.base import EMTDAMP, PARAMETERS
+from emtdamp.errors import UsageError
+from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.posterior import Posterior
+from emtdamp.scaling import Scaling, scaling
+
+
+class EMTDAMPClassifier(ClassifierMixin, EMTDAMP):
+    __doc__ = (
+        """Bayesian neural network for K >= 2 classes, trained and pruned by EM-TDAMP.
+
+    p(y | z) ∝ prod_{m != y} Phi((z_y - z_m)/sqrt(v)), z the output of the network.
+
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = EMTDAMPClassifier((20,), sparsity=0.5, em_iters=20, random_state=0).fit(X, y)
+    >>> int(model.active_groups_[1].sum()), bool(model.score(X, y) > 0.9)
+    (10, True)"""
+        + PARAMETERS
+    )
+
+    _likelihood = ProbitProduct()
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Take the posterior as prior for these rows, each counted once.
+
+        `classes`: all classes there will be; needed at the first call unless y has them all.
+        Scales are those of the first rows seen.
+        """
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    def predict_log_proba(self, X):
+        """(B, K) logarithm of the posterior predictive probability of each class."""
+        X = self._validated(X)
+        return self.posterior_.log_probabilities(self._scaling(X))
+
+    def predict_proba(self, X):
+        """(B, K) posterior predictive probability of each class, weights integrated out."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X):
+        """(B,) the class of the highest posterior predictive probability."""
+        best = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def _encode(self, y, reset, classes):
+        check_classification_targets(y)
+        y = column_or_1d(y, warn=True)
+        if reset:
+            self.classes_ = np.unique(y if classes is None else classes)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise UsageError(f"y has classes {unknown}, which are not among {self.classes_}")
+        if len(self.classes_) < 2:
+            raise UsageError(f"y has one class only, {self.classes_[0]!r}; give 2 classes or more")
+        return np.searchsorted(self.classes_, y).astype(np.int32)
+
+    def _learn_scales(self, X, y, weight):
+        self._scaling = scaling(X, weight)
+
+    def _scale_y(self, y):
+        return y
+
+    @property
+    def _outputs(self):
+        return len(self.classes_)
+
+    def _noise(self):
+        return 1.0 if self.noise == "auto" else float(self.noise)
+
+    def _set_posterior(self, posterior):
+        super()._set_posterior(posterior)
+        self.noise_variance_ = posterior.noise
+
+    def _log_scale(self):
+        return 0.0
+
+    def _y_units(self):
+        return 0.0, 1.0
+
+
+class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
+    __doc__ = (
+        """Bayesian neural network for real outputs, trained and pruned by EM-TDAMP.
+
+    y = z + eps, z the output of the network, eps ~ N(0, v); y is standardised inside. Without
+    hidden layers the posterior is exact: Bayesian linear regression, whatever the inputs'
+    correlations, and batches given to `partial_fit` leave what one `fit` leaves.
+
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = EMTDAMPRegressor(hidden_layer_sizes=(), input_sparsity=0.5).fit(X, y)
+    >>> mean, std = model.predict(X[:2], return_std=True)
+    >>> mean.shape, bool(40 < std[0] < 70), int(model.active_groups_[0].sum())
+    ((2,), True, 5)"""
+        + PARAMETERS
+    )
+
+    _likelihood = GaussianNoise()
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Take the posterior as prior for these rows, each counted once.
+
+        Scales are those of the first rows seen; the linear model revises them with each batch.
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X, return_std=False):
+        """(B,) or (B, J) posterior predictive mean.
+
+        `return_std`: True adds the standard deviation of y, noise included; "parts" adds the
+        noise's and the model's instead, whose squares sum to its square.
+        """
+        if return_std not in (False, True, "parts"):
+            raise UsageError(f"return_std={return_std!r}; use False, True or 'parts'")
+        X = self._validated(X)
+        if self._linear is None:
+            mean, var = self.posterior_.propagate(self._scaling(X))
+        else:
+            x = self._scaling(X)[:, self._scaling.live]
+            mean = x @ self._linear.mean
+            model = np.einsum("bn,nm,bm->b", x, self._linear.cov, x)
+            var = np.tile(
+                (model + self._linear.noise / self._statistics.size)[:, None], mean.shape[1]
+            )
+        mean = self._shape(mean * self._y_scale + self._y_center)
+        if return_std is False:
+            return mean
+        noise = np.broadcast_to(self.posterior_.noise, var.shape)
+        parts = [self._shape(np.sqrt(part) * self._y_scale) for part in (noise, var)]
+        if return_std == "parts":
+            return mean, *parts
+        return mean, np.hypot(*parts)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _shape(self, y):
+        return y[:, 0] if self._one_output else y
+
+    def _encode(self, y, reset, classes):
+        y = np.asarray(y, np.float64)
+        if reset:
+            self._one_output = y.ndim == 1
+        return y.reshape(len(y), -1)
+
+    def _learn_scales(self, X, y, weight):
+        self._scaling = scaling(X, weight)
+        self._y_center = np.average(y, axis=0, weights=weight)
+        var = np.average((y - self._y_center) ** 2, axis=0, weights=weight)
+        if self.noise != "auto":  # one v in the units of y needs one scale
+            var = np.full_like(var, var.mean())
+        self._y_scale = np.where(var > 0, np.sqrt(var), 1.0)
+
+    def _scale_y(self, y):
+        return (y - self._y_center) / self._y_scale
+
+    @property
+    def _outputs(self):
+        return len(self._y_center)
+
+    def _noise(self):
+        return None if self.noise == "auto" else float(self.noise / self._y_scale[0] ** 2)
+
+    def _y_units(self):
+        return self._y_center, self._y_scale
+
+    def _log_scale(self):
+        return float(np.log(self._y_scale).sum())
+
+    def _set_posterior(self, posterior):
+        super()._set_posterior(posterior)
+        noise = posterior.noise * self._y_scale**2
+        self.noise_variance_ = float(noise[0]) if self._one_output else noise
+
+    def _train(self, X, y, weight, stream, streaming=False):
+        if recipes.hidden(self.get_params()):
+            self._linear = None
+            super()._train(X, y, weight, stream, streaming)
+        else:
+            self._train_linear(X, y, weight, streaming)
+
+    def _train_linear(self, X, y, weight, streaming):
+        """Exact: all that batches leave behind are their sums, and scales follow from these."""
+        sums = linear.collect(X, y, weight)
+        if streaming and hasattr(self, "_statistics"):
+            sums = linear.merge(self._statistics, sums)
+        self._statistics = sums
+        inputs = X.shape[1]
+        scale, varies = linear.scales(sums)
+        if self.noise != "auto":
+            scale[inputs:] = np.sqrt(np.mean(scale[inputs:] ** 2))
+        live = varies[:inputs] if varies[:inputs].any() else np.ones(inputs, bool)
+        self._scaling = Scaling(sums.mean[:inputs], scale[:inputs], live)
+        self._y_center, self._y_scale = sums.mean[inputs:], scale[inputs:]
+        standard = linear.select(
+            linear.rescale(sums, scale), np.append(live, np.ones(y.shape[1], bool))
+        )
+        count = int(live.sum())
+        (rule,), (keep,) = recipes.pruning(self.get_params(), count)
+        fit = linear.fit(standard, count, self.slab / count, self._noise(), rule, keep)
+        self._linear = fit
+        var = np.append(np.diag(fit.cov), fit.noise / sums.size)[:, None]
+        self._set_posterior(
+            Posterior(
+                mean=(np.pad(fit.mean, [(0, 1), (0, 0)]),),
+                var=(np.tile(var, y.shape[1]),),
+                active=(fit.active,),
+                log_odds=(fit.log_odds,),
+                noise=fit.noise,
+                activation=self.activation,
+                likelihood=self._likelihood,
+                inputs=count,
+                kept_inputs=np.arange(count),
+            )
+        )
+        self.log_evidence_ = fit.log_evidence - sums.size * self._log_scale()
+        self.history_, self.n_iter_ = [], 1

@@ -1,0 +1,143 @@
+"""From an estimator's parameters to a `Recipe`: checks, and the rules behind the defaults."""
+
+from typing import Any
+
+import numpy as np
+
+from emtdamp import em
+from emtdamp.activations import ACTIVATIONS
+from emtdamp.errors import UsageError
+from emtdamp.training import SMALL, Recipe
+
+INTEGER = (int, np.integer)
+REAL = (*INTEGER, float, np.floating)
+MIN_MEMORY = 10.0  # minibatches over which the decoupled form averages its precision, at least
+
+MAX_WARMUP = 100.0  # minibatches; a fifth of a short fit
+
+
+def check(params: dict[str, Any]) -> None:
+    """Raise UsageError for the first parameter outside its range."""
+    for name, low, strict in [
+        ("sparsity", 0.0, False),
+        ("input_sparsity", 0.0, False),
+        ("validation_fraction", 0.0, True),
+    ]:
+        value = params[name]
+        if value == "auto" and name != "validation_fraction":
+            continue
+        if not isinstance(value, REAL) or not low <= value < 1 or (strict and value == low):
+            allowed = "above 0 and below 1" if strict else "at least 0 and below 1, or 'auto'"
+            raise UsageError(f"{name}={value!r}; give a number {allowed}")
+    for name, low, word in [
+        ("em_iters", 1, " or 'auto'"),
+        ("batch_size", 1, " or 'auto'"),
+        ("inner_iters", 1, ""),
+        ("n_iter_no_change", 1, ""),
+    ]:
+        value = params[name]
+        if word and isinstance(value, str) and value == "auto":
+            continue
+        if not isinstance(value, INTEGER) or isinstance(value, bool) or value < low:
+            raise UsageError(f"{name}={value!r}; give an integer of at least {low}{word}")
+    for name in ("slab", "noise"):
+        value = params[name]
+        if name == "noise" and isinstance(value, str) and value == "auto":
+            continue
+        if not isinstance(value, REAL) or not value > 0:
+            raise UsageError(f"{name}={value!r} is no variance; give a number above 0")
+    if params["damping"] != "auto" and not 0 <= params["damping"] < 1:
+        raise UsageError(f"damping={params['damping']!r}; give a number in [0, 1) or 'auto'")
+    for name, allowed in [("activation", [*ACTIVATIONS]), ("update", ["decoupled", "window"])]:
+        if params[name] not in allowed:
+            raise UsageError(f"{name}={params[name]!r}; use one of {', '.join(allowed)}")
+    if params["update"] == "decoupled" and params["inner_iters"] > 1:
+        raise UsageError(
+            f"inner_iters={params['inner_iters']} needs update='window'; the decoupled form has "
+            "one pass a minibatch"
+        )
+    hidden(params)
+
+
+def hidden(params: dict[str, Any]) -> tuple[int, ...]:
+    """Neurons of each hidden layer."""
+    sizes = params["hidden_layer_sizes"]
+    sizes = (sizes,) if isinstance(sizes, INTEGER) else tuple(sizes)
+    if not all(isinstance(n, INTEGER) and n >= 1 for n in sizes):
+        raise UsageError(
+            f"hidden_layer_sizes={params['hidden_layer_sizes']!r}; give integers of at least 1, "
+            "or () for a linear model"
+        )
+    return tuple(int(n) for n in sizes)
+
+
+def batch_size(params: dict[str, Any], rows: int) -> int:
+    """Rows of a minibatch: 100 up to 100 rows, so all of them; then 10, 20, 50, 100."""
+    if params["batch_size"] != "auto":
+        return int(params["batch_size"])
+    if rows <= 100:
+        return 100
+    return 10 if rows < 1000 else 20 if rows < 2000 else 50 if rows < 5000 else 100
+
+
+def iterations(params: dict[str, Any], rows: int, batch: int) -> int:
+    """EM iterations: 100,000 rows seen, within 10 to 80, but 100 minibatches at least."""
+    if params["em_iters"] != "auto":
+        return int(params["em_iters"])
+    steps = -(-rows // batch)
+    return int(max(np.clip(-(-100_000 // rows), 10, 80), -(-100 // steps)))
+
+
+def pruning(params: dict[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """`GroupPrior`'s rule and the groups to keep, for the inputs and each hidden layer."""
+    rules, keep = [], []
+    sizes = [(inputs, params["input_sparsity"])]
+    sizes += [(n, params["sparsity"]) for n in hidden(params)]
+    for n, sparsity in sizes:
+        left = n if sparsity == "auto" else max(1, round(n * (1 - sparsity)))
+        keep.append(left)
+        rules.append("free" if sparsity == "auto" else "steered" if left < n else "dense")
+    return tuple(rules), tuple(keep)
+
+
+def make(params: dict[str, Any], rows: int, inputs: int, noise: float | None) -> Recipe:
+    """The recipe of a fit of (rows, inputs); `noise` is v, or None to start at 1 and learn it."""
+    batch = batch_size(params, rows)
+    passes = int(params["inner_iters"])
+    damping = params["damping"]
+    if damping == "auto":
+        damping = 0.0 if passes == 1 else 0.5 if passes == 2 else 0.7
+    rules, keep = pruning(params, inputs)
+    epochs, steps = iterations(params, rows, batch), -(-rows // batch)
+    schedule = em.Schedule(
+        total=0.0,
+        learn_noise=float(noise is None),
+        warmup=min(MAX_WARMUP, 0.2 * epochs * steps),
+    )
+    schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
+    return Recipe(
+        hidden=hidden(params),
+        activation=params["activation"],
+        update=params["update"],
+        epochs=epochs,
+        batch_size=batch,
+        exchanges=1 if rows <= batch else 5 if rows < SMALL else 20,
+        passes=passes,
+        damping=float(damping),
+        rules=rules,
+        keep=keep,
+        slab=float(params["slab"]),
+        learn_slab=False,
+        share_incoming=bool(params["share_incoming"]) and any(r != "dense" for r in rules),
+        noise=1.0 if noise is None else noise,
+        schedule=schedule,
+    )
+
+
+def stream(recipe: Recipe) -> Recipe:
+    """The same for one batch of `partial_fit`: each row counted once, nothing forgotten.
+
+    Groups are pruned over the first 100 minibatches seen.
+    """
+    schedule = recipe.schedule._replace(total=100.0, settle=0.0, ramp_start=0.0, ramp_end=1.0)
+    return recipe._replace(update="window", epochs=1, schedule=schedule)

@@ -1,0 +1,295 @@
+"""From arrays to a trained posterior: padding, starting messages, the epochs, and what is kept.
+
+Small data are padded to few sizes, so that folds and repeated fits share compiled epochs: rows of
+weight 0 leave every sum unchanged, an input that is always 0 says nothing about its weights.
+"""
+
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from emtdamp import damp, em
+from emtdamp.activations import ACTIVATIONS
+from emtdamp.damp import Batch, Layer, Network, State
+from emtdamp.errors import EmtdampError
+from emtdamp.gaussian import Gaussian
+from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.posterior import Posterior
+from emtdamp.prior import GroupPrior, PriorInfo
+
+SMALL = 2000  # rows below which training runs in float64 and is padded
+
+
+class Recipe(NamedTuple):
+    """How to train; `estimators` documents each and makes the defaults."""
+
+    hidden: tuple[int, ...]
+    activation: str
+    update: em.Update
+    epochs: int
+    batch_size: int
+    exchanges: int  # with module B an epoch
+    passes: int
+    damping: float
+    rules: tuple[str, ...]  # of the inputs and each hidden layer, as `GroupPrior` has them
+    keep: tuple[int, ...]  # groups to keep where steered
+    slab: float  # prior variance of a weight times the fan-in of its layer
+    learn_slab: bool
+    share_incoming: bool
+    noise: float  # v at the start
+    schedule: em.Schedule  # total 0: `epochs` of them
+
+
+class Data(NamedTuple):
+    """x (B, N) centred and scaled; y (B, J) float or (B,) int32; weight (B,) > 0."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+
+
+class Stream(NamedTuple):
+    """What continues a training: of each layer mean, precision, velocity, prior P and p."""
+
+    layers: tuple[tuple[np.ndarray, ...], ...]
+    noise: float
+    counted: float  # minibatches in the precisions
+    width: float  # the posterior's precision is width * precision + P
+    steps: int  # minibatches seen
+
+
+class Trained(NamedTuple):
+    """Outcome of `train`; a row of `history` is an EM iteration."""
+
+    posterior: Posterior
+    stream: Stream
+    log_evidence: float  # mean over the samples, before each was learnt, in the last iteration
+    history: list[dict[str, float]]
+
+
+def padded_shape(rows: int, inputs: int) -> tuple[int, int]:
+    """Shape of the array that holds (rows, inputs): below `SMALL` rows one of few."""
+    if rows >= SMALL:
+        return rows, inputs
+    return _up(rows, 256), _up(inputs, 32) if inputs < 64 else inputs
+
+
+def _up(number: int, least: int) -> int:
+    """The next power of two, `least` at least."""
+    return max(least, 1 << (number - 1).bit_length())
+
+
+def start(recipe: Recipe, inputs: int, outputs: int, seed: int) -> Stream:
+    """Starting messages: precision fan_in/3, means m ~ N(0, 2/fan_in) (He), biases 0.
+
+    The message to the weights, not their prior N(0, slab/fan_in), carries m: it breaks the symmetry
+    between neurons and is forgotten as data come in. Its precision is not the least that would do,
+    because the slab's M-step would follow a message that only pulls, without end.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = [inputs, *recipe.hidden, outputs]
+    layers = []
+    for fan_in, fan_out in pairwise(sizes):
+        mean = rng.normal(size=(fan_in + 1, fan_out)) * np.sqrt(2 / fan_in)
+        mean[-1] = 0.0
+        prior = np.full_like(mean, fan_in / recipe.slab)
+        precision = np.full_like(mean, fan_in / 3)
+        layers.append((mean, precision, np.zeros_like(mean), prior, np.zeros_like(mean)))
+    count = recipe.schedule.prior_count if recipe.update == "decoupled" else 0.0
+    return Stream(tuple(layers), recipe.noise, count, 1.0, 0)
+
+
+def restart(stream: Stream) -> Stream:
+    """The stream's posterior as the start of another fit: steps from 0, width 1."""
+    layers = [(m, stream.width * lam, 0 * velocity, *p) for m, lam, velocity, *p in stream.layers]
+    return stream._replace(layers=tuple(layers), width=1.0, steps=0)
+
+
+def train(
+    data: Data,
+    likelihood: GaussianNoise | ProbitProduct,
+    recipe: Recipe,
+    stream: Stream,
+    seed: int,
+    held_out: Data | None = None,
+    patience: int | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> Trained:
+    """Run `recipe.epochs` EM iterations from `stream`; the seed orders the minibatches.
+
+    With `held_out` the iterate of highest log evidence there is returned, pruned as asked, and
+    `patience` iterations without a better one stop the fit, once the pruning ramp is over.
+    """
+    rows, inputs = data.x.shape
+    dtype = np.float64 if rows < SMALL else np.float32
+    shape = padded_shape(rows, inputs)
+    network = Network(ACTIVATIONS[recipe.activation], likelihood)
+    module = GroupPrior(
+        recipe.rules, learn_slab=recipe.learn_slab, share_incoming=recipe.share_incoming
+    )
+    groups = [shape[1], *recipe.hidden]
+    prior = module.init([recipe.slab / n for n in (inputs, *recipe.hidden)], groups)
+    steps = -(-rows // recipe.batch_size)
+    total = recipe.schedule.total or float(recipe.epochs * steps)
+    schedule = recipe.schedule._replace(total=total)
+    schedule = em.Schedule(*(tf.constant(value, dtype) for value in schedule))
+    epoch = em.epoch_function(
+        network,
+        module,
+        recipe.update,
+        recipe.batch_size,
+        recipe.exchanges,
+        recipe.passes,
+        recipe.damping,
+    )
+    batch = _batch(data, shape, dtype)
+    state = _state(stream, shape[1] - inputs, dtype)
+    keep = [tf.constant(number) for number in recipe.keep]
+    k = tf.constant(stream.steps, dtype)
+    history: list[dict[str, float]] = []
+    best, posterior, width = None, None, stream.width
+    for number in range(recipe.epochs):
+        began = time.perf_counter()
+        order = tf.constant([seed, number + stream.steps])
+        state, prior, info, k, width, totals = epoch(state, prior, batch, k, order, schedule, keep)
+        _check(totals, steps, number)
+        seconds = time.perf_counter() - began
+        posterior = _posterior(state, info, float(width), inputs, recipe, likelihood)
+        row = {
+            "iteration": number + 1,
+            "log_evidence": float(totals.log_evidence) / steps,
+            "noise": posterior.noise,
+            "change": float(totals.change),
+            **{f"active_{n}": int(active.sum()) for n, active in enumerate(posterior.active)},
+            "seconds": seconds,
+        }
+        if held_out is not None:
+            row["held_out"] = evaluate(posterior, held_out)
+        history.append(row)
+        if report is not None:
+            report(row)
+        if held_out is not None and number + 1 > schedule.ramp_end * recipe.epochs:
+            if best is None or row["held_out"] > best[1]["held_out"]:
+                best = posterior, row
+            elif patience is not None and row["iteration"] - best[1]["iteration"] >= patience:
+                break
+    if best is not None:
+        posterior = best[0]
+    assert posterior is not None  # epochs >= 1
+    return Trained(
+        posterior,
+        _stream(state, inputs, float(width), int(k)),
+        history[-1]["log_evidence"],
+        history,
+    )
+
+
+def evaluate(posterior: Posterior, data: Data) -> float:
+    """Mean log evidence of the data's y under the posterior predictive distribution."""
+    if data.y.ndim == 1:
+        log_p = posterior.log_probabilities(data.x)
+        log_evidence = np.take_along_axis(log_p, data.y[:, None], 1)[:, 0]
+    else:
+        w, var = posterior.propagate(data.x)
+        noise = tf.constant(posterior.noise, w.dtype)
+        y = tf.constant(data.y, w.dtype)
+        log_evidence = posterior.likelihood(w, var, y, noise).log_evidence.numpy()
+    return float(np.average(log_evidence, weights=data.weight))
+
+
+def _batch(data: Data, shape: tuple[int, int], dtype: type) -> Batch:
+    more_rows, more_inputs = (new - old for new, old in zip(shape, data.x.shape, strict=True))
+    x = np.pad(data.x.astype(dtype), [(0, more_rows), (0, more_inputs)])
+    y = data.y if data.y.ndim == 1 else data.y.astype(dtype)
+    return Batch(
+        tf.constant(np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)),
+        tf.constant(np.pad(y, [(0, more_rows)] + [(0, 0)] * (y.ndim - 1))),
+        tf.constant(np.pad(data.weight.astype(dtype), (0, more_rows))),
+    )
+
+
+def _state(stream: Stream, more_inputs: int, dtype: type) -> State:
+    """The stream's tensors, rows for padded inputs put in above the first layer's bias."""
+
+    def tensor(value: np.ndarray, fill: float, first: bool) -> tf.Tensor:
+        if first and more_inputs:
+            value = np.insert(value, [-1] * more_inputs, fill, axis=0)
+        return tf.constant(value, dtype)
+
+    layers = []
+    for number, (mean, precision, velocity, sharp, shift) in enumerate(stream.layers):
+        first = number == 0
+        prior = Gaussian(tensor(sharp, float(sharp[-1, 0]), first), tensor(shift, 0.0, first))
+        layers.append(
+            Layer(
+                tensor(mean, 0.0, first),
+                tensor(precision, 0.0, first),
+                tensor(velocity, 0.0, first),
+                prior,
+            )
+        )
+    return State(
+        tuple(layers), tf.constant(stream.noise, dtype), tf.constant(stream.counted, dtype)
+    )
+
+
+def _without_padding(value: np.ndarray, rows: int) -> np.ndarray:
+    return np.concatenate([value[:rows], value[-1:]])
+
+
+def _stream(state: State, inputs: int, width: float, steps: int) -> Stream:
+    layers = []
+    for number, (mean, precision, velocity, prior) in enumerate(state.layers):
+        rows = inputs if number == 0 else mean.shape[0] - 1
+        layers.append(
+            tuple(
+                _without_padding(part.numpy(), rows) for part in (mean, precision, velocity, *prior)
+            )
+        )
+    return Stream(tuple(layers), float(state.noise), float(state.count), width, steps)
+
+
+def _posterior(
+    state: State,
+    info: PriorInfo,
+    width: float,
+    inputs: int,
+    recipe: Recipe,
+    likelihood: GaussianNoise | ProbitProduct,
+) -> Posterior:
+    means, variances, active, odds = [], [], [], []
+    for number, (mean, precision, _, prior) in enumerate(state.layers):
+        rows = inputs if number == 0 else mean.shape[0] - 1
+        odds.append(info.log_odds[number].numpy()[:rows])
+        active.append(odds[-1] > 0)
+        on = np.append(active[-1], True)[:, None]
+        var = 1 / (width * precision + prior.precision)
+        means.append(np.where(on, _without_padding(mean.numpy(), rows), 0))
+        variances.append(np.where(on, _without_padding(var.numpy(), rows), 0))
+    return Posterior(
+        tuple(means),
+        tuple(variances),
+        tuple(active),
+        tuple(odds),
+        noise=float(state.noise),
+        activation=recipe.activation,
+        likelihood=likelihood,
+        inputs=inputs,
+        kept_inputs=np.arange(inputs),
+    )
+
+
+def _check(totals: em.Totals, steps: int, number: int) -> None:
+    """Raise where a message stopped being finite, naming the first layer and quantity."""
+    failed = totals.failed.numpy()
+    if failed.min() < steps:
+        layer, quantity = np.unravel_index(failed.argmin(), failed.shape)
+        raise EmtdampError(
+            f"the {damp.QUANTITIES[quantity]} of layer {layer + 1} is no longer finite in "
+            f"iteration {number + 1}, minibatch {failed.min() + 1}; use a larger batch_size, "
+            "passes=1, or damping of 0.5 and more"
+        )

@@ -1,0 +1,240 @@
+"""The scikit-learn contract of both estimators, and what they promise beyond it."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_friedman1
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from emtdamp.errors import UsageError
+from emtdamp.estimators import EMTDAMPClassifier, EMTDAMPRegressor
+from tests.exact import gaussian_regression
+
+
+@parametrize_with_checks([EMTDAMPClassifier(), EMTDAMPRegressor()])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def friedman():
+    return make_friedman1(400, 10, noise=1.0, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def pruned(friedman):
+    X, y = friedman
+    return EMTDAMPRegressor((40,), sparsity=0.5, input_sparsity=0.5, random_state=0).fit(X, y)
+
+
+def linear(**settings):
+    return EMTDAMPRegressor(hidden_layer_sizes=(), **settings)
+
+
+@pytest.mark.parametrize("noise", ["auto", 2500.0])
+@pytest.mark.parametrize("input_sparsity", [0.0, 0.5])
+def test_batches_in_sequence_equal_one_fit_where_linear_and_gaussian(noise, input_sparsity):
+    X, y = load_diabetes(return_X_y=True)
+    X = X @ np.random.default_rng(0).normal(size=(10, 10)) + 50  # correlated, off centre
+    weight = np.random.default_rng(1).integers(0, 4, len(X))
+    whole = linear(noise=noise, input_sparsity=input_sparsity).fit(X, y, weight)
+    streamed = clone(whole)
+    for rows in np.split(np.random.default_rng(2).permutation(len(X)), [3, 40, 300]):
+        streamed.partial_fit(X[rows], y[rows], weight[rows])
+    for one, two in zip(streamed.predict(X, True), whole.predict(X, True), strict=True):
+        assert_allclose(one, two, rtol=1e-8)
+    assert_allclose(streamed.log_evidence_, whole.log_evidence_, rtol=1e-10)
+    assert_allclose(streamed.noise_variance_, whole.noise_variance_, rtol=1e-8)
+    assert_array_equal(streamed.active_groups_[0], whole.active_groups_[0])
+
+
+def test_linear_model_equals_exact_regression():
+    X, y = load_diabetes(return_X_y=True)
+    model = linear(noise=3000.0, slab=5.0).fit(X, y)
+    x, z = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
+    _, mean, cov = gaussian_regression(x, z[:, None], 3000 / y.var(), 5.0 / 10)
+    got, noise, spread = model.predict(X[:5], return_std="parts")
+    assert_allclose(got, (x[:5] @ mean[:-1, 0]) * y.std() + y.mean(), rtol=1e-9)
+    cov = cov[:-1, :-1]
+    var = np.einsum("bn,nm,bm->b", x[:5], cov, x[:5]) * y.var() + 3000 / len(y)
+    assert_allclose(spread**2, var, rtol=1e-9)
+    assert_allclose(noise**2, 3000)
+
+
+def test_parts_of_the_deviation_add_up(friedman, pruned):
+    X = friedman[0]
+    mean, noise, model = pruned.predict(X, return_std="parts")
+    same, total = pruned.predict(X, return_std=True)
+    assert_array_equal(mean, same)
+    assert_allclose(total**2, noise**2 + model**2)
+    assert_allclose(noise**2, pruned.noise_variance_)
+    with pytest.raises(UsageError, match="return_std='both'; use False, True or 'parts'"):
+        pruned.predict(X, return_std="both")
+
+
+def test_predictive_deviation_covers(friedman):
+    X, y = friedman
+    X, held_x, y, held_y = train_test_split(X, y, random_state=0)
+    mean, std = EMTDAMPRegressor(random_state=0).fit(X, y).predict(held_x, return_std=True)
+    assert 0.8 < np.mean(np.abs(held_y - mean) < 1.96 * std) <= 1.0
+    assert np.sqrt(np.mean((held_y - mean) ** 2)) < 2.0  # 5.0 is the deviation of y, 1.0 the noise
+
+
+def test_sparsity_leaves_exactly_the_rest(pruned):
+    inputs, hidden = pruned.active_groups_
+    assert inputs.sum() == 5 and hidden.sum() == 20
+    assert inputs[:5].sum() >= 4  # the five that matter
+    first, second = pruned.posterior_.mean
+    assert (first[:-1][~inputs] == 0).all() and (second[:-1][~hidden] == 0).all()
+    assert pruned.posterior_.parameters == 6 * 20 + 21
+
+
+def test_keras_model_and_saved_posterior(friedman, pruned, tmp_path):
+    from emtdamp import posterior
+
+    X = friedman[0]
+    model = pruned.to_keras()
+    assert [layer.units for layer in model.layers] == [20, 1]
+    keras = model.predict(X.astype(np.float32), verbose=0)[:, 0]
+    # the network of mean weights, not the mean of the networks
+    assert np.corrcoef(keras, pruned.predict(X))[0, 1] > 0.98
+    again = posterior.load(pruned.posterior_.save(tmp_path / "posterior.npz"))
+    x = pruned._scaling(X)
+    assert_array_equal(again.propagate(x), pruned.posterior_.propagate(x))
+
+
+def test_auto_sparsity_finds_the_inputs_that_matter(friedman):
+    X, y = friedman
+    model = linear(input_sparsity="auto").fit(X, X[:, :2] @ [3.0, -2.0] + 0.1 * y)
+    assert model.active_groups_[0][:2].all()
+    network = EMTDAMPRegressor((20,), sparsity="auto", random_state=0).fit(X, y)
+    assert 1 <= network.active_groups_[1].sum() <= 20
+
+
+def test_constant_inputs_are_ignored(friedman):
+    X, y = friedman
+    wide = np.insert(X, [0, 4], 7.0, axis=1)
+    settings = {"em_iters": 5, "random_state": 0}
+    model = EMTDAMPRegressor((20,), **settings).fit(X, y)
+    other = EMTDAMPRegressor((20,), **settings).fit(wide, y)
+    assert_array_equal(np.flatnonzero(~other.active_groups_[0]), [0, 5])
+    wide[:, 0] = -3.0
+    assert_allclose(other.predict(wide), model.predict(X), rtol=1e-10)
+
+
+def test_scale_and_offset_of_the_data_change_nothing(friedman):
+    X, y = friedman
+    model = EMTDAMPRegressor((20,), em_iters=5, random_state=0).fit(X, y)
+    other = clone(model).fit(X * 1e3 + 1e5, y * 1e-4 - 7)
+    assert_allclose(other.predict(X * 1e3 + 1e5), model.predict(X) * 1e-4 - 7, rtol=1e-6)
+    assert_allclose(other.noise_variance_, model.noise_variance_ * 1e-8, rtol=1e-5)
+
+
+def test_seeds_reproduce_and_differ(friedman):
+    X, y = friedman
+    runs = [
+        EMTDAMPRegressor((20,), em_iters=3, random_state=seed).fit(X, y).predict(X)
+        for seed in (0, 0, 1)
+    ]
+    assert_array_equal(runs[0], runs[1])
+    assert np.abs(runs[0] - runs[2]).max() > 1e-3
+
+
+def test_several_outputs_and_their_shapes(friedman):
+    X, y = friedman
+    both = np.stack([y, 100 * X[:, 0]], 1)
+    model = EMTDAMPRegressor((20,), em_iters=10, random_state=0).fit(X, both)
+    mean, std = model.predict(X, return_std=True)
+    assert mean.shape == std.shape == both.shape
+    assert model.noise_variance_.shape == (2,)
+    assert model.score(X, both) > 0.5
+
+
+def test_data_frames_keep_their_names():
+    frame, y = load_iris(return_X_y=True, as_frame=True)
+    model = EMTDAMPClassifier((10,), em_iters=20, random_state=0).fit(frame, y)
+    assert list(model.feature_names_in_) == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame.rename(columns=str.upper))
+
+
+def test_text_classes_in_a_pipeline_and_pickled():
+    X, y = load_breast_cancer(return_X_y=True)
+    names = np.array(["malignant", "benign"])[y]
+    model = make_pipeline(StandardScaler(), EMTDAMPClassifier((20,), random_state=0))
+    model.fit(X[::2], names[::2])
+    assert model.score(X[1::2], names[1::2]) > 0.95
+    probability = model.predict_proba(X)
+    assert_allclose(probability.sum(1), 1, rtol=1e-6)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict_proba(X), probability)
+
+
+def test_classifier_streams():
+    X, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(X))
+    model = EMTDAMPClassifier((20,), random_state=0)
+    for rows in np.split(np.tile(order, 4), 20):
+        model.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
+    assert model.score(X, y) > 0.9
+    with pytest.raises(UsageError, match=r"classes \[3\], which are not among"):
+        model.partial_fit(X[:4], [0, 1, 2, 3])
+
+
+def test_early_stopping_keeps_the_best_iterate():
+    X, y = load_breast_cancer(return_X_y=True)
+    model = EMTDAMPClassifier(
+        (20,), early_stopping=True, n_iter_no_change=2, em_iters=40, random_state=0
+    ).fit(X, y)
+    history = pd.DataFrame(model.history_)
+    assert model.n_iter_ == len(history) <= 40
+    late = history[history.iteration > 24]  # the pruning ramp is over after 60 %
+    assert late.held_out.idxmax() >= len(history) - 3 or model.n_iter_ == 40
+    with pytest.raises(UsageError, match=r"cannot hold out 0\.1 of 6 rows"):
+        EMTDAMPClassifier(early_stopping=True).fit(X[:6], [0, 0, 0, 0, 0, 1])
+
+
+def test_warm_start_continues(friedman):
+    X, y = friedman
+    cold = EMTDAMPRegressor((20,), em_iters=2, random_state=0).fit(X, y)
+    warm = EMTDAMPRegressor((20,), em_iters=2, warm_start=True, random_state=0).fit(X, y)
+    for _ in range(3):
+        warm.fit(X, y)
+    assert warm.score(X, y) > cold.score(X, y)
+    assert warm.history_[0]["log_evidence"] > cold.history_[-1]["log_evidence"]
+
+
+def test_verbose_prints_an_iteration_a_line(friedman, capsys):
+    EMTDAMPRegressor((20,), em_iters=3, random_state=0, verbose=True).fit(*friedman)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[2].startswith("iteration 3, log_evidence ")
+
+
+@pytest.mark.parametrize(
+    "settings, text",
+    [
+        ({"sparsity": 1.0}, "sparsity=1.0; give a number at least 0 and below 1, or 'auto'"),
+        ({"sparsity": "half"}, "sparsity='half'"),
+        ({"em_iters": 0}, "em_iters=0; give an integer of at least 1 or 'auto'"),
+        ({"batch_size": 2.5}, "batch_size=2.5"),
+        ({"slab": 0}, "slab=0 is no variance"),
+        ({"noise": -1.0}, "noise=-1.0 is no variance"),
+        ({"damping": 1.0}, "damping=1.0"),
+        ({"activation": "gelu"}, "activation='gelu'; use one of relu, identity, tanh"),
+        ({"update": "adam"}, "update='adam'; use one of decoupled, window"),
+        ({"inner_iters": 3}, "inner_iters=3 needs update='window'"),
+        ({"hidden_layer_sizes": (0,)}, r"hidden_layer_sizes=\(0,\)"),
+        ({"validation_fraction": 0.0}, "validation_fraction=0.0"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings, text):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(UsageError, match=text):
+        EMTDAMPClassifier(**settings).fit(X, y)
