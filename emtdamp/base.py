@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from emtdamp import recipes, training
 from emtdamp.errors import UsageError
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
-from emtdamp.posterior import Posterior
+from emtdamp.posterior import Posterior, Units
 from emtdamp.scaling import Scaling
 from emtdamp.training import Data, Stream
 
@@ -49,7 +49,7 @@ PARAMETERS = """
 
     Attributes
     ----------
-    posterior_ : means, variances and activity of the groups, a `Posterior`; it takes scaled X.
+    posterior_ : means, variances and activity of the groups, a `Posterior`; it takes X as `fit`.
     active_groups_ : boolean masks, of the columns of X and of the neurons of each hidden layer.
     log_evidence_ : log evidence a row, before it was learnt, mean of the last EM iteration; exact
         (of all rows) for the linear model with Gaussian noise.
@@ -138,15 +138,21 @@ class EMTDAMP(BaseEstimator):
     def _y_units(self) -> tuple:
         """Centre and scale of y."""
 
-    def fit(self, X, y, sample_weight=None):
-        """Learn the posterior of the weights from X (B, N) and y; rows count `sample_weight`."""
+    def fit(self, X, y, sample_weight=None, monitor=None):
+        """Learn the posterior of the weights from X (B, N) and y; rows count `sample_weight`.
+
+        `monitor(row, posterior)`, if given, is called after each EM iteration with its row of
+        `history_` and the `Posterior` so far, of which `posterior_` is the last or, with
+        `early_stopping`, the best; the time it takes is not in the row's seconds.
+        """
         recipes.check(self.get_params())
         X, y, weight = self._validate(X, y, sample_weight, reset=True)
         warm = self.warm_start and hasattr(self, "_stream")
         if not warm:
             self._forget()
         self._learn_scales(X, y, weight)
-        self._train(X, y, weight, stream=training.restart(self._stream) if warm else None)
+        stream = training.restart(self._stream) if warm else None
+        self._train(X, y, weight, stream, monitor=monitor)
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -164,8 +170,7 @@ class EMTDAMP(BaseEstimator):
     def to_keras(self):
         """The pruned network of posterior means as a plain Keras model, scales folded in."""
         check_is_fitted(self, "posterior_")
-        center, scale, _ = self._scaling
-        return self.posterior_.to_keras(center, scale, *self._y_units())
+        return self.posterior_.to_keras()
 
     def _validate(self, X, y, sample_weight, reset, classes=None):
         X, y = validate_data(
@@ -182,7 +187,7 @@ class EMTDAMP(BaseEstimator):
             if hasattr(self, name):
                 delattr(self, name)
 
-    def _train(self, X, y, weight, stream, streaming=False):
+    def _train(self, X, y, weight, stream, streaming=False, monitor=None):
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
         held_out = None
@@ -198,6 +203,13 @@ class EMTDAMP(BaseEstimator):
             recipe = recipes.stream(recipe)
         if stream is None:
             stream = training.start(recipe, inputs, self._outputs, seed)
+
+        def report(row, posterior):
+            if self.verbose:
+                print(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+            if monitor is not None:
+                monitor(row, self._on_raw(posterior))
+
         trained = training.train(
             data,
             self._likelihood,
@@ -206,7 +218,7 @@ class EMTDAMP(BaseEstimator):
             seed,
             held_out,
             int(self.n_iter_no_change),
-            self._report if self.verbose else None,
+            report,
         )
         self._stream = trained.stream
         self._set_posterior(trained.posterior)
@@ -214,11 +226,19 @@ class EMTDAMP(BaseEstimator):
         self.n_iter_ = len(trained.history)
         self.log_evidence_ = trained.log_evidence - self._log_scale()
 
+    def _on_raw(self, posterior: Posterior) -> Posterior:
+        """The one that takes all columns of X and gives y, both in their units."""
+        return replace(
+            posterior,
+            inputs=self.n_features_in_,
+            kept_inputs=np.flatnonzero(self._scaling.live),
+            x_units=Units(self._scaling.center, self._scaling.scale),
+            y_units=Units(*self._y_units()),
+        )
+
     def _set_posterior(self, posterior: Posterior):
-        """Keep it as one that takes all columns of X, scaled."""
+        self.posterior_ = self._on_raw(posterior)
         live = self._scaling.live
-        kept = np.flatnonzero(live)
-        self.posterior_ = replace(posterior, inputs=self.n_features_in_, kept_inputs=kept)
         inputs = live.copy()
         inputs[live] = posterior.active[0]
         self.active_groups_ = (inputs, *posterior.active[1:])
@@ -239,9 +259,6 @@ class EMTDAMP(BaseEstimator):
                 f"early_stopping cannot hold out {self.validation_fraction} of {len(X)} rows "
                 f"({error}); give more rows, another validation_fraction, or early_stopping=False"
             ) from error
-
-    def _report(self, row):
-        print(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
 
     def _validated(self, X) -> np.ndarray:
         check_is_fitted(self, "posterior_")

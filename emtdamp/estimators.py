@@ -40,7 +40,7 @@ class EMTDAMPClassifier(ClassifierMixin, EMTDAMP):
     def predict_log_proba(self, X):
         """(B, K) logarithm of the posterior predictive probability of each class."""
         X = self._validated(X)
-        return self.posterior_.log_probabilities(self._scaling(X))
+        return self.posterior_.log_probabilities(X)
 
     def predict_proba(self, X):
         """(B, K) posterior predictive probability of each class, weights integrated out."""
@@ -123,22 +123,23 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
             raise UsageError(f"return_std={return_std!r}; use False, True or 'parts'")
         X = self._validated(X)
         if self._linear is None:
-            mean, var = self.posterior_.propagate(self._scaling(X))
+            mean, var = self.posterior_.propagate(X)
         else:
-            x = self._scaling(X)[:, self._scaling.live]
-            mean = x @ self._linear.mean
-            model = np.einsum("bn,nm,bm->b", x, self._linear.cov, x)
-            var = np.tile(
-                (model + self._linear.noise / self._statistics.size)[:, None], mean.shape[1]
-            )
-        mean = self._shape(mean * self._y_scale + self._y_center)
+            mean, var = self._propagate_linear(X, self._linear)
         if return_std is False:
-            return mean
-        noise = np.broadcast_to(self.posterior_.noise, var.shape)
-        parts = [self._shape(np.sqrt(part) * self._y_scale) for part in (noise, var)]
+            return self._shape(mean)
+        noise = np.broadcast_to(self.posterior_.noise_variance, var.shape)
+        parts = [self._shape(np.sqrt(part)) for part in (noise, var)]
         if return_std == "parts":
-            return mean, *parts
-        return mean, np.hypot(*parts)
+            return self._shape(mean), *parts
+        return self._shape(mean), np.hypot(*parts)
+
+    def _propagate_linear(self, X, fit):
+        """As `Posterior.propagate`, with the weights' whole covariance."""
+        x = self._scaling(X)[:, self._scaling.live]
+        mean = x @ fit.mean
+        var = np.einsum("bn,nm,bm->b", x, fit.cov, x) + fit.noise / self._statistics.size
+        return mean * self._y_scale + self._y_center, var[:, None] * self._y_scale**2
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -180,13 +181,13 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
 
     def _set_posterior(self, posterior):
         super()._set_posterior(posterior)
-        noise = posterior.noise * self._y_scale**2
+        noise = np.asarray(self.posterior_.noise_variance)
         self.noise_variance_ = float(noise[0]) if self._one_output else noise
 
-    def _train(self, X, y, weight, stream, streaming=False):
+    def _train(self, X, y, weight, stream, streaming=False, monitor=None):
         if recipes.hidden(self.get_params()):
             self._linear = None
-            super()._train(X, y, weight, stream, streaming)
+            super()._train(X, y, weight, stream, streaming, monitor)
         else:
             self._train_linear(X, y, weight, streaming)
 

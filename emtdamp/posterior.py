@@ -1,8 +1,8 @@
 """What training leaves: a Gaussian for each weight and an activity for each group.
 
 A `Posterior` predicts (by moments in one pass, or by samples of the weights), drops its inactive
-groups, turns into a plain Keras model, and is saved as arrays and JSON, never pickled. Inputs are
-those that training saw: centred and scaled by whoever called it.
+groups, turns into a plain Keras model, and is saved as arrays and JSON, never pickled. It takes and
+gives raw values where it knows their units, as that of a fitted estimator does.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -26,11 +26,21 @@ if TYPE_CHECKING:
     import keras
 
 LIKELIHOODS: dict[str, type] = {"gaussian": GaussianNoise, "probit": ProbitProduct}
-FORMAT = 1  # of the file
+FORMAT = 2  # of the file
 _ELEMENTS = 4_000_000  # of the largest array that a prediction makes
 # softmax(1.702 z/sqrt(v)) is within 0.01 of the probit of two classes (Camilli 1994, "Origin of
 # the scaling constant d = 1.7 in item response theory")
 _PROBIT_SLOPE = 1.702
+
+
+class Units(NamedTuple):
+    """A raw value is center + scale * the network's: numbers, or an array each of one a column."""
+
+    center: np.ndarray | float = 0.0
+    scale: np.ndarray | float = 1.0
+
+
+RAW = Units()  # what goes in and out is what the network sees
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,10 @@ class Posterior:
     mean, var: L arrays (N+1, J), bias last; zero in the rows of inactive groups.
     active, log_odds: L arrays (n,), of the inputs and of each hidden layer's neurons; log_odds
         is +inf where nothing was pruned.
-    noise: v. activation: a key of `activations.ACTIVATIONS`. likelihood: the output factor.
+    noise: v, of the network's outputs. activation: a key of `activations.ACTIVATIONS`.
+    likelihood: the output factor.
     kept_inputs: which of the `inputs` columns the first layer reads; all, before `prune`.
+    x_units, y_units: of the `inputs` columns and of a regression's outputs.
     """
 
     mean: tuple[np.ndarray, ...]
@@ -53,13 +65,25 @@ class Posterior:
     likelihood: GaussianNoise | ProbitProduct
     inputs: int
     kept_inputs: np.ndarray
+    x_units: Units = RAW
+    y_units: Units = RAW
 
     def propagate(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance (B, J) of the output z at inputs x (B, inputs), by moments.
+        """Mean and variance (B, J) of the output at inputs x (B, inputs), by moments, in y's units.
 
-        Variances are of z alone, the noise v not included.
+        Variances are of the network's output alone, `noise_variance` not included.
         """
-        x = self._columns(x)
+        center, scale = self.y_units
+        w, var = self._moments(self._columns(x))
+        return w * scale + center, var * scale**2
+
+    @property
+    def noise_variance(self) -> np.ndarray | float:
+        """v in units of y squared; of each output where these have units of their own."""
+        return self.noise * self.y_units.scale**2
+
+    def _moments(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of z (B, J) in the network's own units, from `_columns`."""
         weights = [
             (tf.constant(m), tf.constant(s)) for m, s in zip(self.mean, self.var, strict=True)
         ]
@@ -73,7 +97,7 @@ class Posterior:
         return np.concatenate(w), np.concatenate(var)
 
     def sample(self, x: np.ndarray, samples: int, seed: int) -> np.ndarray:
-        """Outputs z (samples, B, J) of networks whose weights are drawn from the posterior."""
+        """Outputs (samples, B, J) of networks whose weights are drawn from the posterior."""
         x, rng = self._columns(x), np.random.default_rng(seed)
         drawn = []
         for _ in range(samples):
@@ -84,7 +108,7 @@ class Posterior:
                     z = np.pad(_CURVES[self.activation](z), [(0, 0), (0, 1)], constant_values=1.0)
                 u = z
             drawn.append(u)
-        return np.stack(drawn)
+        return np.stack(drawn) * self.y_units.scale + self.y_units.center
 
     def log_probabilities(
         self, x: np.ndarray, samples: int | None = None, seed: int = 0
@@ -94,7 +118,7 @@ class Posterior:
         Raises UsageError for a regression posterior.
         """
         if samples is None:
-            return self._normalised(*self.propagate(x))
+            return self._normalised(*self._moments(self._columns(x)))
         drawn = self.sample(x, samples, seed)
         flat = drawn.reshape(-1, drawn.shape[-1])
         each = self._normalised(flat, np.full_like(flat, 1e-6 * self.noise)).reshape(drawn.shape)
@@ -140,34 +164,27 @@ class Posterior:
         sizes = [int(a.sum()) for a in self.active] + [self.mean[-1].shape[1]]
         return sum((n + 1) * j for n, j in pairwise(sizes))
 
-    def to_keras(
-        self,
-        center: np.ndarray | float = 0.0,
-        scale: np.ndarray | float = 1.0,
-        y_center: np.ndarray | float = 0.0,
-        y_scale: np.ndarray | float = 1.0,
-    ) -> "keras.Model":
+    def to_keras(self) -> "keras.Model":
         """The pruned network of posterior means as plain Dense layers on raw inputs (B, inputs).
 
-        (x - center)/scale and y_scale z + y_center are folded into the first and last layers. A
-        layer that lost all its neurons becomes one neuron of weight 0: Keras has no empty layers.
-        Classes end in a softmax of 1.702 z/sqrt(v), which ranks them as the posterior mean
-        network does; it knows nothing of the weights' variances.
+        The units of inputs and outputs are folded into the first and last layers. A layer that
+        lost all its neurons becomes one neuron of weight 0: Keras has no empty layers. Classes end
+        in a softmax of 1.702 z/sqrt(v), which ranks them as the posterior mean network does; it
+        knows nothing of the weights' variances.
         """
         import keras
 
         small = self.prune()
         kernels = [m[:-1].astype(np.float64) for m in small.mean]
         biases = [m[-1].astype(np.float64) for m in small.mean]
-        center, scale = (
-            np.broadcast_to(a, self.inputs)[small.kept_inputs] for a in (center, scale)
-        )
+        center, scale = (np.broadcast_to(a, self.inputs)[small.kept_inputs] for a in self.x_units)
         kernels[0] = kernels[0] / scale[:, None]
         biases[0] = biases[0] - center @ kernels[0]
         first = np.zeros((self.inputs, kernels[0].shape[1]))
         first[small.kept_inputs] = kernels[0]
         kernels[0] = first
         classes = isinstance(self.likelihood, ProbitProduct)
+        y_center, y_scale = self.y_units
         if classes:
             y_scale, y_center = _PROBIT_SLOPE / math.sqrt(self.noise), 0.0
         kernels[-1] = kernels[-1] * y_scale
@@ -202,20 +219,24 @@ class Posterior:
             for part in ("mean", "var", "active", "log_odds")
             for number, array in enumerate(getattr(self, part))
         }
+        for name in ("x_units", "y_units"):
+            center, scale = getattr(self, name)
+            arrays |= {f"{name}_center": np.asarray(center), f"{name}_scale": np.asarray(scale)}
         path = Path(path)
         with path.open("wb") as file:  # np.savez would add a suffix of its own
             np.savez(file, settings=json.dumps(settings), kept_inputs=self.kept_inputs, **arrays)
         return path
 
     def _columns(self, x: np.ndarray) -> np.ndarray:
-        """The kept columns in the weights' type, the ones of the bias appended."""
+        """The kept columns, scaled, in the weights' type, the ones of the bias appended."""
         x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.inputs:
             raise UsageError(
                 f"x has shape {x.shape}; this posterior takes (B, {self.inputs}), the columns it "
                 "was trained on, also after pruning"
             )
-        x = x[:, self.kept_inputs].astype(self.mean[0].dtype)
+        center, scale = (np.broadcast_to(a, self.inputs)[self.kept_inputs] for a in self.x_units)
+        x = ((x[:, self.kept_inputs] - center) / scale).astype(self.mean[0].dtype)
         return np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)
 
 
@@ -232,6 +253,10 @@ def load(path: str | Path) -> Posterior:
             for part in ("mean", "var", "active", "log_odds")
         }
         kept_inputs = file["kept_inputs"]
+        x_units, y_units = (
+            Units(*(_number(file[f"{name}_{part}"]) for part in Units._fields))
+            for name in ("x_units", "y_units")
+        )
     name, options = settings["likelihood"]
     return Posterior(
         **parts,
@@ -240,7 +265,14 @@ def load(path: str | Path) -> Posterior:
         likelihood=LIKELIHOODS[name](**options),
         inputs=settings["inputs"],
         kept_inputs=kept_inputs,
+        x_units=x_units,
+        y_units=y_units,
     )
+
+
+def _number(array: np.ndarray) -> np.ndarray | float:
+    """A Python number where it was one, whose type arithmetic does not take over."""
+    return array if array.ndim else float(array)
 
 
 _CURVES = {"relu": lambda z: np.maximum(z, 0), "identity": lambda z: z, "tanh": np.tanh}

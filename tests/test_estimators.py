@@ -106,8 +106,20 @@ def test_keras_model_and_saved_posterior(friedman, pruned, tmp_path):
     # the network of mean weights, not the mean of the networks
     assert np.corrcoef(keras, pruned.predict(X))[0, 1] > 0.98
     again = posterior.load(pruned.posterior_.save(tmp_path / "posterior.npz"))
-    x = pruned._scaling(X)
-    assert_array_equal(again.propagate(x), pruned.posterior_.propagate(x))
+    assert_array_equal(again.propagate(X)[0][:, 0], pruned.predict(X))
+    assert_array_equal(np.sqrt(again.propagate(X)[1])[:, 0], pruned.predict(X, "parts")[2])
+    assert again.noise_variance == pruned.noise_variance_
+
+
+def test_a_monitor_sees_every_iteration_and_its_posterior():
+    X, y = load_iris(return_X_y=True)
+    seen = []
+    model = EMTDAMPClassifier((8,), em_iters=3, random_state=0)
+    model.fit(X, y, monitor=lambda row, posterior: seen.append((row, posterior)))
+    assert [row for row, _ in seen] == model.history_
+    log_p = [posterior.log_probabilities(X) for _, posterior in seen]
+    assert_array_equal(np.exp(log_p[-1]), model.predict_proba(X))
+    assert not np.array_equal(log_p[0], log_p[-1])
 
 
 def test_auto_sparsity_finds_the_inputs_that_matter(friedman):

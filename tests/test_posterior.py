@@ -1,5 +1,7 @@
 """The trained posterior: moments against samples, pruning, Keras, files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ import tensorflow as tf
 from emtdamp import posterior
 from emtdamp.errors import UsageError
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
-from emtdamp.posterior import Posterior
+from emtdamp.posterior import Posterior, Units
 
 
 def draw(sizes=(7, 9, 8, 3), likelihood=None, share=0.6, spread=0.05, seed=0, dtype=np.float32):
@@ -79,7 +81,9 @@ def test_keras_model_is_the_mean_network_on_raw_inputs():
     raw = X * scale + center
     network = draw(likelihood=GaussianNoise())
     still = draw(likelihood=GaussianNoise(), spread=0.0)
-    model = network.to_keras(center, scale, y_center=3.0, y_scale=2.0)
+    model = replace(
+        network, x_units=Units(center, scale), y_units=Units(np.full(3, 3.0), np.full(3, 2.0))
+    ).to_keras()
     assert {type(layer).__name__ for layer in model.layers} == {"Dense"}
     assert model.layers[0].units == network.active[1].sum()
     expected = 2 * still.sample(X, 1, seed=0)[0] + 3
@@ -106,6 +110,27 @@ def test_saved_and_loaded_predicts_bitwise_the_same(tmp_path, likelihood):
         assert again.likelihood == likelihood and again.noise == network.noise
         for a, b in zip(network.log_odds, again.log_odds, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("likelihood", [ProbitProduct(), GaussianNoise()])
+def test_units_are_those_of_the_data_also_in_the_file(tmp_path, likelihood):
+    network = draw(likelihood=likelihood)
+    center, scale = np.arange(7.0), np.arange(1.0, 8.0)
+    y_units = Units(3.0, 2.0) if isinstance(likelihood, GaussianNoise) else Units()
+    raw = replace(network, x_units=Units(center, scale), y_units=y_units).prune()
+    again = posterior.load(raw.save(tmp_path / "posterior.npz"))
+    x = X * scale + center
+    w, var = network.propagate(X)
+    for got in (raw, again):
+        mean, var_y = got.propagate(x)
+        np.testing.assert_allclose(mean, w * y_units.scale + y_units.center, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(var_y, var * y_units.scale**2, rtol=1e-4)
+        assert got.noise_variance == network.noise * y_units.scale**2
+    for one, two in zip(raw.propagate(x), again.propagate(x), strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(raw.sample(x, 2, 0), again.sample(x, 2, 0))
+    if isinstance(likelihood, ProbitProduct):
+        np.testing.assert_array_equal(raw.log_probabilities(x), again.log_probabilities(x))
 
 
 def test_wrong_inputs_say_what_is_wanted():

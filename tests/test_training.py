@@ -1,5 +1,7 @@
 """Padding, starting messages, streams and failures of a training run."""
 
+import time
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -102,3 +104,13 @@ def test_held_out_rows_choose_the_iterate():
     assert len(held_out) == 10
     best = max(held_out[6:])  # the ramp is over after 6 of 10
     assert_allclose(training.evaluate(trained.posterior, other), best, rtol=1e-12)
+
+
+def test_compiling_and_reporting_are_not_in_an_iterations_seconds():
+    began = time.perf_counter()
+    # shapes that no other test has
+    trained = train(
+        data(), {"hidden_layer_sizes": (11,)}, report=lambda row, posterior: time.sleep(0.1)
+    )
+    total = time.perf_counter() - began
+    assert sum(row["seconds"] for row in trained.history) < (total - 0.3) / 2
