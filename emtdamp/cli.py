@@ -4,24 +4,16 @@ TensorFlow takes seconds to import, so nothing here imports it before a command 
 """
 
 import argparse
-import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import emtdamp
+from emtdamp import command_train
+from emtdamp.command_train import AUTO, RUNS, defaults
 from emtdamp.errors import EmtdampError, UsageError
-
-NOTES = {
-    "training_loss": "the report calls it validation loss",
-    "sparsity": "fraction of hidden neurons that are inactive",
-    "pruned_test_accuracy": "with the inactive neurons really zero",
-    "seconds": "of training, evaluation apart",
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,18 +34,41 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; a whole number is") from None
+def whole_number(
+    least: int = 1, most: int | None = None, auto: bool = False
+) -> Callable[[str], int | str]:
+    """The type of a flag: a whole number within these bounds, or "auto" where that is allowed."""
+    wanted = f"a whole number from {least} {'on' if most is None else f'to {most}'}"
+
+    def convert(text: str) -> int | str:
+        if auto and text == AUTO:
+            return text
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not allowed; {wanted}{', or auto,' * auto} is"
+            )
+        return value
+
+    return convert
 
 
-def number(text: str) -> float:
+def fraction(text: str) -> float | str:
+    """The type of a flag: a number in [0, 1), or "auto"."""
+    if text == AUTO:
+        return text
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; a number is") from None
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not allowed; a number from 0 up to, not including, 1, or auto, is"
+        )
+    return value
 
 
 def parser() -> Parser:
@@ -66,53 +81,74 @@ def parser() -> Parser:
         "train",
         help="train on a data set and write a run's folder",
         description="Train on a data set, print its scores and write a run's folder: settings, "
-        "scores, history, confusion matrix, Keras model, figures.",
-        epilog="example: emtdamp train mnist --em-iters 3 --out runs/first",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        "scores, history, confusion matrix, posterior, Keras model, figures. Scores of em-tdamp "
+        "are the posterior predictive's of the pruned network; those called unpruned_ are of the "
+        "same fit done once more without pruning, since pruning happens during training.",
+        epilog="examples: emtdamp train mnist --sparsity 0.5 --out runs/half; "
+        "emtdamp train boston --split 3 --sparsity 0.5",
     )
-    train.set_defaults(run=run_train)
-    train.add_argument("data", choices=["mnist"], help="data set; it comes with the package")
-    add = train.add_argument
-    add(
+    train.set_defaults(run=command_train.run)
+    data, algorithms = (list(dict.fromkeys(run[i] for run in RUNS)) for i in (0, 1))
+    train.add_argument("data", choices=data, help="data set; it comes with the package")
+    train.add_argument(
         "--algorithm",
-        choices=["report"],
-        default="report",
-        help="report: the course report's simplified algorithm, defects included",
+        choices=algorithms,
+        default="em-tdamp",
+        help="em-tdamp: EM-TDAMP itself; report: the course report's simplified algorithm, "
+        "defects included, for mnist (default: em-tdamp)",
     )
-    add("--em-iters", type=whole_number, default=10, metavar="N", help="EM iterations")
-    add("--batch-size", type=whole_number, default=100, metavar="N", help="images a step")
-    add("--hidden", type=whole_number, default=128, metavar="N", help="hidden neurons")
-    add(
+
+    def flag(name: str, what: str, **options) -> None:
+        what = f"{what} {defaults(name.strip('-').replace('-', '_'))}"
+        train.add_argument(name, default=argparse.SUPPRESS, help=what, **options)
+
+    flag("--em-iters", "EM iterations", type=whole_number(auto=True), metavar="N")
+    flag("--batch-size", "rows a step", type=whole_number(auto=True), metavar="N")
+    flag("--hidden", "hidden neurons", type=whole_number(), metavar="N")
+    flag(
         "--sparsity",
-        type=number,
-        default=0.5,
+        "fraction of the hidden neurons to prune, 0 up to 1, or auto: as many as EM finds "
+        "inactive; with report, its target: the fraction its program keeps",
+        type=fraction,
         metavar="S",
-        help="the report's target, 0 up to 1; its program keeps this fraction of the neurons",
     )
-    add(
+    flag("--input-sparsity", "the same for the inputs; em-tdamp", type=fraction, metavar="S")
+    flag(
         "--train-size",
-        type=whole_number,
-        default=10_000,
+        "training images of mnist, from the first on; at most 60000",
+        type=whole_number(most=60_000),
         metavar="N",
-        help="training images, from the first on; at most 60000",
     )
-    add(
+    flag(
+        "--split",
+        "which of boston's 20 standard splits, 0 to 19",
+        type=whole_number(0, 19),
+        metavar="N",
+    )
+    flag(
         "--patience",
-        type=whole_number,
+        "with report: stop after N iterations without a gain in test accuracy, 0: never; "
+        "the program as printed has 3",
+        type=whole_number(0),
+        metavar="N",
+    )
+    train.add_argument(
+        "--seed",
+        type=whole_number(0, 2**32 - 1),
         default=0,
         metavar="N",
-        help="stop after N iterations without a gain in test accuracy, 0: never; "
-        "the program as printed has 3",
+        help="of everything random; 0 is a seed too (default: 0)",
     )
-    add("--seed", type=whole_number, default=0, metavar="N", help="0 is a seed too")
-    add(
+    train.add_argument(
         "--out",
         type=Path,
         default=argparse.SUPPRESS,
         metavar="DIR",
         help="the run's folder, new or empty (default: runs/DATA-ALGORITHM-SEED)",
     )
-    add("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    train.add_argument(
+        "--overwrite", action="store_true", help="replace an earlier run in that folder"
+    )
 
     sweep = commands.add_parser(
         "sweep",
@@ -133,94 +169,10 @@ def parser() -> Parser:
         metavar="NAME=V1,V2",
         help="values of one parameter; give it once for each parameter",
     )
-    add("--jobs", type=whole_number, default=1, metavar="N", help="notebooks at a time")
+    add("--jobs", type=whole_number(), default=1, metavar="N", help="notebooks at a time")
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
     add("--overwrite", action="store_true", help="replace an earlier sweep in that folder")
     return root
-
-
-def run_train(args: argparse.Namespace) -> None:
-    from emtdamp import records
-    from emtdamp.quiet import silenced_stderr
-
-    out = getattr(args, "out", Path("runs") / f"{args.data}-{args.algorithm}-{args.seed}")
-    records.check_out(out, args.overwrite)
-    with silenced_stderr():
-        import tensorflow as tf
-
-        from emtdamp.baselines import report
-
-        tf.config.list_logical_devices()  # it looks for a GPU, and complains, at first use
-    settings = report.ReportSettings(
-        hidden=args.hidden,
-        batch_size=args.batch_size,
-        em_iters=args.em_iters,
-        sparsity=args.sparsity,
-        seed=args.seed,
-        patience=args.patience,
-    )
-    with progress(settings.em_iters) as show:
-        result = report.train(settings, args.train_size, show)
-    for name, value in result.metrics.items():
-        shown = f"{value:.4f}" if isinstance(value, float) else str(value)
-        print(f"{name:<22}{shown:>10}  {NOTES.get(name, '')}".rstrip())
-    records.write_run(
-        out,
-        {"data": args.data, "train_size": args.train_size, **asdict(settings)},
-        result.metrics,
-        result.history,
-        result.confusion_matrix,
-        result.model,
-        figures(result),
-        args.overwrite,
-    )
-    print(f"written to {out}")
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[dict[str, float]], None]]:
-    """A line an iteration, and a bar below them on a terminal; yields the training's callback."""
-    from tqdm import tqdm
-
-    count = itertools.count(1)
-    with tqdm(total=total, unit="iteration", disable=not sys.stderr.isatty()) as bar:
-
-        def show(row: dict[str, float]) -> None:
-            tqdm.write(
-                f"iteration {next(count)}/{total}: accuracy {row['val_accuracy']:.4f}, "
-                f"precision {row['val_precision']:.4f}, recall {row['val_recall']:.4f}, "
-                f"F1 {row['val_f1']:.4f}, sparsity {row['sparsity']:.4f}, "
-                f"entropy {row['avg_entropy']:.4f}, loss {row['loss']:.4f} "
-                f"(first batch {row['first_batch_loss']:.4f}), "
-                f"active neurons {row['active_neurons']}, {row['seconds']:.1f} s",
-                file=sys.stderr,
-            )
-            bar.update()
-
-        yield show
-
-
-def figures(result) -> dict:
-    """What draws each figure of a run's folder."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from emtdamp import plots
-
-    plots.use_style()
-    history = [result.history]
-    variance = result.probabilities.var(axis=0)[None]
-    return {
-        "accuracy": lambda: plots.accuracy(history),
-        "precision_recall_f1": lambda: plots.precision_recall_f1(history),
-        "confusion_matrix": lambda: plots.confusion(result.confusion_matrix),
-        "active_neurons": lambda: plots.active_neurons(history, result.settings.hidden),
-        "rho": lambda: plots.rho_distribution([result.rho]),
-        "sparsity_and_accuracy": lambda: plots.sparsity_and_accuracy(history),
-        "class_variance": lambda: plots.class_bars(
-            variance, "variance of p(digit) over test images", plots.COLOURS["report"]
-        ),
-    }
 
 
 def run_sweep(args: argparse.Namespace) -> None:

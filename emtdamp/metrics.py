@@ -1,15 +1,18 @@
 """Scores of a prediction: one function a score, and one that gives them all.
 
 Shapes: N samples, K classes. Labels are integers 0..K-1; each row of probabilities sums to one.
+Targets are real numbers, predicted by a mean and a standard deviation each.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import ndtri
 from sklearn.metrics import log_loss, precision_recall_fscore_support
 
 from emtdamp.errors import UsageError
 
 ECE_BINS = 15
+LEVELS = (0.5, 0.9, 0.95)  # of the central intervals whose coverage is a score
 
 
 def entropy(probabilities: ArrayLike) -> np.ndarray:
@@ -131,4 +134,55 @@ def classification_scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[s
         "brier": brier_score(labels, p),
         "ece": expected_calibration_error(labels, p),
         "predictive_entropy": float(entropy(p).mean()),
+    }
+
+
+def coverage(targets: ArrayLike, mean: ArrayLike, std: ArrayLike, level: float) -> float:
+    """Fraction of the targets inside the central interval of `level` of N(mean, std^2).
+
+    Args:
+        targets, mean, std: (N,).
+        level: in (0, 1); what a calibrated prediction comes close to.
+
+    Returns:
+        Between 0 and 1.
+
+    >>> coverage([0.0, 3.0], [0.1, 0.0], [1.0, 1.0], level=0.9)
+    0.5
+    """
+    distance = np.abs(np.asarray(targets) - np.asarray(mean)) / np.asarray(std)
+    return float((distance <= ndtri((1 + level) / 2)).mean())
+
+
+def regression_scores(targets: ArrayLike, mean: ArrayLike, std: ArrayLike) -> dict[str, float]:
+    """Every score of Gaussian predictions N(mean, std^2), the noise of y in them.
+
+    Args:
+        targets, mean, std: (N,), N at least 2; std above 0.
+
+    Returns:
+        rmse; nmse, the mean squared error over the variance of these targets (1 for who always
+        says their mean); log_likelihood, the mean log density in nats; coverage_50, _90 and _95.
+
+    Raises:
+        UsageError: the shapes do not fit, a std is not above 0, or all targets are equal.
+
+    >>> scores = regression_scores([1.0, 3.0], [1.0, 2.0], [1.0, 1.0])
+    >>> round(scores["rmse"], 4), scores["nmse"], round(scores["log_likelihood"], 4)
+    (0.7071, 0.5, -1.1689)
+    """
+    y, m, s = (np.asarray(part, dtype=float) for part in (targets, mean, std))
+    if y.ndim != 1 or y.shape != m.shape or y.shape != s.shape:
+        raise UsageError(f"targets {y.shape}, mean {m.shape}, std {s.shape}: one (N,) is expected")
+    if not (s > 0).all():
+        raise UsageError(f"std has the value {s.min()}; give standard deviations above 0")
+    if not np.ptp(y) > 0:
+        raise UsageError(f"all {len(y)} targets are equal; give some that differ")
+    squared = (y - m) ** 2
+    log_density = -0.5 * (np.log(2 * np.pi * s**2) + squared / s**2)
+    return {
+        "rmse": float(np.sqrt(squared.mean())),
+        "nmse": float(squared.mean() / y.var()),
+        "log_likelihood": float(log_density.mean()),
+        **{f"coverage_{100 * level:.0f}": coverage(y, m, s, level) for level in LEVELS},
     }

@@ -12,6 +12,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
+from scipy.special import ndtri
+from scipy.stats import binom
 
 _PALETTE = sns.color_palette("colorblind").as_hex()
 COLOURS = {
@@ -21,6 +23,7 @@ COLOURS = {
     "adam": _PALETTE[2],
     "adam, cosine": _PALETTE[4],
     "random": _PALETTE[7],
+    "em-tdamp": _PALETTE[1],
 }
 SERIES = (_PALETTE[0], _PALETTE[1], _PALETTE[2])
 
@@ -73,11 +76,27 @@ def by_iteration(
     return ax
 
 
+def score_by_iteration(
+    histories: Sequence[pd.DataFrame],
+    column: str,
+    label: str,
+    method: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """`by_iteration` in the method's colour, with the score's name on the axis."""
+    ax = by_iteration(histories, column, label, COLOURS[method], ax)
+    ax.set_ylabel(label)
+    return ax
+
+
 def accuracy(
-    histories: Sequence[pd.DataFrame], reported: float | None = None, ax: Axes | None = None
+    histories: Sequence[pd.DataFrame],
+    reported: float | None = None,
+    ax: Axes | None = None,
+    method: str = "report",
 ) -> Axes:
     """Test accuracy by iteration; `reported` is a final value marked as a dashed line."""
-    ax = by_iteration(histories, "val_accuracy", "test accuracy", COLOURS["report"], ax)
+    ax = by_iteration(histories, "val_accuracy", "test accuracy", COLOURS[method], ax)
     if reported is not None:
         ax.axhline(reported, color=COLOURS["reported"], ls="--", label=f"reported: {reported:.2%}")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -110,9 +129,14 @@ def confusion(matrix: np.ndarray, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def active_neurons(histories: Sequence[pd.DataFrame], hidden: int, ax: Axes | None = None) -> Axes:
-    """Neurons with rho > 0 by iteration, on an axis from 0 to `hidden`."""
-    ax = by_iteration(histories, "active_neurons", "active neurons", COLOURS["report"], ax)
+def active_neurons(
+    histories: Sequence[pd.DataFrame],
+    hidden: int,
+    ax: Axes | None = None,
+    method: str = "report",
+) -> Axes:
+    """Active neurons by iteration, on an axis from 0 to `hidden`."""
+    ax = by_iteration(histories, "active_neurons", "active neurons", COLOURS[method], ax)
     ax.set_ylim(0, 1.05 * hidden)
     ax.axhline(hidden, color=COLOURS["reported"], lw=1, ls=":")
     ax.set_ylabel(f"active neurons of {hidden}")
@@ -131,29 +155,35 @@ def dense_and_pruned(histories: Sequence[pd.DataFrame], ax: Axes | None = None) 
     return ax
 
 
-def rho_distribution(rhos: Sequence[np.ndarray], ax: Axes | None = None) -> Axes:
+def rho_distribution(
+    rhos: Sequence[np.ndarray], ax: Axes | None = None, label: str = "rho at the end of training"
+) -> Axes:
     """Histogram of the neurons' final rho, a colour a seed stacked; 0 is an inactive neuron."""
     ax = ax or plt.subplots()[1]
     shades = [str(s) for s in sns.color_palette("crest", len(rhos)).as_hex()]
     labels = [f"seed {i}" for i in range(len(rhos))]
     ax.hist(list(rhos), bins=list(np.linspace(0, 1, 41)), stacked=True, color=shades, label=labels)
     ax.axvline(0.5, color=COLOURS["reported"], ls="--", lw=1)
-    ax.set_xlabel("rho at the end of training")
+    ax.set_xlabel(label)
     ax.set_ylabel("neurons")
     return ax
 
 
-def sparsity_and_accuracy(histories: Sequence[pd.DataFrame], ax: Axes | None = None) -> Axes:
+def sparsity_and_accuracy(
+    histories: Sequence[pd.DataFrame], ax: Axes | None = None, method: str = "report"
+) -> Axes:
     """The report's scatter: a dot an iteration, its sparsity against its test accuracy."""
     ax = ax or plt.subplots()[1]
     for history in histories:
         ax.scatter(
-            history["sparsity"], history["val_accuracy"], s=18, alpha=0.6, color=COLOURS["report"]
+            history["sparsity"], history["val_accuracy"], s=18, alpha=0.6, color=COLOURS[method]
         )
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set_xlabel("sparsity as the report counts it")
+    ax.set_xlabel(
+        "sparsity as the report counts it" if method == "report" else "hidden neurons removed"
+    )
     ax.set_ylabel("test accuracy")
     return ax
 
@@ -194,4 +224,56 @@ def class_bars(values: np.ndarray, label: str, colour: str, ax: Axes | None = No
     ax.grid(axis="x", visible=False)
     ax.set_xlabel("digit")
     ax.set_ylabel(label)
+    return ax
+
+
+def predictions(
+    targets: np.ndarray, mean: np.ndarray, std: np.ndarray, unit: str, ax: Axes | None = None
+) -> Axes:
+    """Predicted mean with its 90 % interval against the truth, (N,) each; the line is y = x."""
+    ax = ax or plt.subplots(figsize=(5.2, 4.8))[1]
+    half = ndtri(0.95) * std
+    missed = np.abs(targets - mean) > half
+    for part, marker, colour, label in [
+        (~missed, "o", COLOURS["em-tdamp"], "90 % interval holds the truth"),
+        (missed, "D", "0.45", "90 % interval misses it"),
+    ]:
+        ax.errorbar(
+            targets[part], mean[part], half[part],
+            fmt=marker, ms=4, lw=1, alpha=0.8, color=colour, label=label,
+        )  # fmt: skip
+    ends = [min(targets.min(), mean.min()), max(targets.max(), mean.max())]
+    ax.plot(ends, ends, color=COLOURS["reported"], ls="--", lw=1)
+    ax.set_xlabel(f"true {unit}")
+    ax.set_ylabel(f"predicted {unit}")
+    ax.legend(fontsize="small")
+    return ax
+
+
+def coverage(
+    targets: np.ndarray, mean: np.ndarray, std: np.ndarray, ax: Axes | None = None
+) -> Axes:
+    """Share of the targets (N,) inside the central interval of each level from 0 to 1.
+
+    The band holds 90 % of what a calibrated prediction gives with as many rows, level by level.
+    """
+    ax = ax or plt.subplots(figsize=(5.2, 4.8))[1]
+    levels, rows = np.linspace(0, 1, 201), len(targets)
+    distance = np.abs(targets - mean) / std
+    inside = (distance <= ndtri((1 + levels)[:, None] / 2)).mean(axis=1)
+    low, high = binom.interval(0.9, rows, levels)
+    ax.fill_between(
+        levels,
+        low / rows,
+        high / rows,
+        color="0.5",
+        alpha=0.2,
+        lw=0,
+        label=f"calibrated, {rows} rows",
+    )
+    ax.plot(levels, levels, color=COLOURS["reported"], ls="--", lw=1)
+    ax.plot(levels, inside, color=COLOURS["em-tdamp"], lw=2.5, label="measured")
+    ax.set_xlabel("level of the central interval")
+    ax.set_ylabel("share of test rows inside")
+    ax.legend(loc="upper left")
     return ax

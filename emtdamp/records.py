@@ -3,8 +3,9 @@
 config.json            settings, data set, versions
 metrics.json           scores; nothing in it but `seconds` depends on time or place
 history.csv            a row an EM iteration
-confusion_matrix.csv   rows are labels, columns predictions
+confusion_matrix.csv   of a classifier: rows are labels, columns predictions
 model.keras            the trained network
+posterior.npz          of EM-TDAMP: the pruned posterior, for `emtdamp.posterior.load`
 figures/               PNG files
 """
 
@@ -114,9 +115,10 @@ def write_run(
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
     history: pd.DataFrame,
-    confusion_matrix: np.ndarray,
     model: Any,
     figures: Mapping[str, Callable[[], Any]],
+    confusion_matrix: np.ndarray | None = None,
+    posterior: Any = None,
     overwrite: bool = False,
 ) -> None:
     """Write a run's folder.
@@ -126,9 +128,10 @@ def write_run(
         config: settings; `kind` and the versions are added.
         metrics: JSON scalars.
         history: indexed by iteration.
-        confusion_matrix: (K, K).
         model: a Keras model.
         figures: name of each PNG file, and what draws it and returns its axes.
+        confusion_matrix: (K, K), of a classifier.
+        posterior: an `emtdamp.posterior.Posterior`, where there is one.
         overwrite: replace an earlier run.
 
     Raises:
@@ -141,8 +144,11 @@ def write_run(
         _write_json(folder / "config.json", {"kind": MARK, **config, "versions": versions()})
         _write_json(folder / "metrics.json", metrics)
         history.to_csv(folder / "history.csv")
-        np.savetxt(folder / "confusion_matrix.csv", confusion_matrix, fmt="%d", delimiter=",")
+        if confusion_matrix is not None:
+            np.savetxt(folder / "confusion_matrix.csv", confusion_matrix, fmt="%d", delimiter=",")
         model.save(folder / "model.keras")
+        if posterior is not None:
+            posterior.save(folder / "posterior.npz")
         (folder / "figures").mkdir()
         for name, draw in figures.items():
             figure = draw().figure

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import brier_score_loss, log_loss
+from scipy.stats import norm
+from sklearn.metrics import brier_score_loss, log_loss, mean_squared_error, r2_score
 
 from emtdamp import metrics
 from emtdamp.errors import UsageError
@@ -58,3 +59,32 @@ def test_macro_averages_count_a_class_that_is_never_predicted():
 def test_bad_input_is_named(labels, probabilities, message):
     with pytest.raises(UsageError, match=message):
         metrics.classification_scores(labels, probabilities)
+
+
+def test_regression_scores_of_a_true_and_of_an_overconfident_prediction():
+    rng = np.random.default_rng(0)
+    mean, std = rng.normal(size=(2, 20_000))
+    std = np.exp(std)
+    y = mean + std * rng.normal(size=20_000)
+    scores = metrics.regression_scores(y, mean, std)
+    assert scores["log_likelihood"] == pytest.approx(norm.logpdf(y, mean, std).mean())
+    assert scores["rmse"] ** 2 == pytest.approx(mean_squared_error(y, mean))
+    assert scores["nmse"] == pytest.approx(1 - r2_score(y, mean))
+    for level in (50, 90, 95):
+        assert scores[f"coverage_{level}"] == pytest.approx(level / 100, abs=0.01)
+    assert metrics.coverage(y, mean, 0.5 * std, 0.95) == pytest.approx(0.673, abs=0.01)
+    always_mean = metrics.regression_scores(y, np.full_like(y, y.mean()), std)
+    assert always_mean["nmse"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("targets", "mean", "std", "said"),
+    [
+        ([1.0, 2.0], [1.0], [1.0, 1.0], r"mean \(1,\)"),
+        ([1.0, 2.0], [1.0, 2.0], [1.0, 0.0], "std has the value 0.0"),
+        ([1.0, 1.0], [1.0, 2.0], [1.0, 1.0], "all 2 targets are equal"),
+    ],
+)
+def test_regression_scores_refuse_what_has_none(targets, mean, std, said):
+    with pytest.raises(UsageError, match=said):
+        metrics.regression_scores(targets, mean, std)

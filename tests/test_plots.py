@@ -69,3 +69,36 @@ def test_the_other_figures_draw():
     curve = {"a": ("C0", np.array([[0.9, 0.5], [0.8, 0.4]]))}
     ax = plots.accuracy_when_removed(curve, np.array([0.0, 0.5]))
     np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), [0.85, 0.45])
+
+
+def test_a_method_keeps_its_colour():
+    ours = [history([0.5, 0.7])]
+    for draw in (
+        plots.accuracy(ours, method="em-tdamp"),
+        plots.active_neurons(ours, 10, method="em-tdamp"),
+        plots.score_by_iteration(ours, "val_accuracy", "test accuracy", "em-tdamp"),
+    ):
+        assert draw.get_lines()[0].get_color() == plots.COLOURS["em-tdamp"]
+        assert draw.get_ylabel()
+
+
+def test_predictions_tell_intervals_that_miss():
+    targets, mean, std = np.arange(5.0), np.arange(5.0), np.full(5, 0.5)
+    mean[2] = 4.0
+    ax = plots.predictions(targets, mean, std, "price")
+    held, missed, diagonal = ax.get_lines()
+    assert held.get_xdata().tolist() == [0, 1, 3, 4] and missed.get_ydata().tolist() == [4]
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0.0, 4.0]
+
+
+def test_coverage_of_a_calibrated_prediction_lies_in_its_band():
+    rng = np.random.default_rng(0)
+    mean, std = np.zeros(400), np.full(400, 2.0)
+    ax = plots.coverage(2 * rng.normal(size=400), mean, std)
+    diagonal, measured = ax.get_lines()
+    levels, inside = measured.get_data()
+    assert inside[0] == 0 and inside[-1] == 1
+    assert np.abs(inside - levels).max() < 0.07  # 1.36/sqrt(400): Kolmogorov at 5 %
+    wide = plots.coverage(2 * rng.normal(size=400), mean, 3 * std).get_lines()[1]
+    assert wide.get_ydata()[100] > 0.9
+    assert diagonal.get_xdata()[100] == pytest.approx(0.5)

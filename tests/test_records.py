@@ -30,7 +30,6 @@ def write(out, model=None, metrics=None, **options):
         {"data": "mnist", "seed": 0},
         metrics or {"test_accuracy": 0.5},
         history,
-        np.eye(2, dtype=int),
         model or Model(),
         {"empty": lambda: plt.subplots()[1]},
         **options,
@@ -39,10 +38,10 @@ def write(out, model=None, metrics=None, **options):
 
 def test_a_run_leaves_all_its_files_and_nothing_beside_them(tmp_path):
     out = tmp_path / "runs" / "first"
-    write(out)
+    write(out, confusion_matrix=np.eye(2, dtype=int), posterior=Model())
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*")) == [
         "config.json", "confusion_matrix.csv", "figures", "figures/empty.png", "history.csv",
-        "metrics.json", "model.keras",
+        "metrics.json", "model.keras", "posterior.npz",
     ]  # fmt: skip
     assert list(out.parent.iterdir()) == [out]
     assert json.loads((out / "metrics.json").read_text()) == {"test_accuracy": 0.5}
@@ -57,6 +56,11 @@ def test_a_run_leaves_all_its_files_and_nothing_beside_them(tmp_path):
 def test_an_existing_empty_folder_is_used(tmp_path):
     write(tmp_path)
     assert (tmp_path / "metrics.json").exists()
+
+
+def test_what_a_run_does_not_have_is_absent(tmp_path):
+    write(tmp_path)
+    assert not {"confusion_matrix.csv", "posterior.npz"} & {p.name for p in tmp_path.iterdir()}
 
 
 def test_a_run_is_replaced_only_when_asked(tmp_path):
