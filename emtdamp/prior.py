@@ -176,7 +176,12 @@ class GroupPrior:
     ----------
     rules : L strings, inputs first, then the hidden layers; how the groups' rho is found:
         "dense" (rho = 1: Gaussian prior, nothing pruned), "free" (one rho a layer, EM with the
-        Beta hyperprior), "steered" (one rho a layer, such that exactly `keep` groups stay),
+        Beta hyperprior), "steered" (the number of active groups is given: all patterns of `keep`
+        groups are equally likely beforehand, and the most probable one, the `keep` highest LLRs,
+        is taken as certain. The rho in the Info's log-odds puts exactly these above one half; to
+        act on its soft activities instead pulls at the groups near the threshold: at one half a
+        group loses half its mean, its LLR falls, the threshold follows, and it dies though it is
+        counted as kept),
         "per-group" (the paper's rho_i <- pi_i. A group's evidence 1 - rho_i + rho_i exp(LLR_i)
         is linear in its own rho_i, so it is largest at 0 or 1, and the update goes there, the
         log-odds growing by LLR_i a step: a hard decision by the sign of LLR_i, not a rate).
@@ -255,9 +260,10 @@ class GroupPrior:
         belief = solve(
             [x[:-1] for x in llr], lambda u, total: self._decide(u, total, seen[u], state, keep[u])
         )
+        decided = self._decided(belief)
         weights, back, slabs, rho = [], [], [], list(belief.logit_rho)
         for u, (pair, slab) in enumerate(zip(sent, state.slab, strict=True)):
-            odds = tf.pad(belief.weights[u], [[0, 1], [0, 0]], constant_values=float("inf"))
+            odds = tf.pad(decided[u], [[0, 1], [0, 0]], constant_values=float("inf"))
             weights.append(odds)
             out = extrinsic(*pair, slab, odds)
             back.append(Gaussian(*(tf.cast(part, messages[u][0].dtype) for part in out)))
@@ -275,6 +281,24 @@ class GroupPrior:
             belief.log_evidence + biases,
         )
         return PriorState(tuple(slabs), tuple(rho)), tuple(back), info
+
+    def _decided(self, belief: sumproduct.Belief) -> list[tf.Tensor]:
+        """Log-odds of each weight, ±inf where the number of groups is given (see "steered")."""
+        inf = tf.constant(float("inf"), tf.float64)
+        groups = [
+            tf.where(odds > 0.0, inf, -inf) if rule == "steered" else odds
+            for rule, odds in zip(self.rules, belief.log_odds, strict=True)
+        ]
+        weights = []
+        for u, soft in enumerate(belief.weights):
+            ends = self.rules[u : u + 2] if self.share_incoming else self.rules[u : u + 1]
+            if "steered" not in ends:
+                weights.append(soft)
+            elif len(ends) == 1:
+                weights.append(groups[u][:, None])
+            else:  # a weight between two groups needs both
+                weights.append(tf.minimum(groups[u][:, None], groups[u + 1][None, :]))
+        return weights
 
     def _decide(
         self, unit: int, llr: tf.Tensor, seen: tf.Tensor, state: PriorState, keep: tf.Tensor | int
