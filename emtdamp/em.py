@@ -30,7 +30,7 @@ class Schedule(NamedTuple):
     lr: float = 0.03  # the gain in units of 1/n at f = 0; cosine to 0
     momentum: float = 0.8
     clip: float = 0.1
-    memory: float = 1.5  # window of the precision
+    memory: float = 1.0  # window of the precision
     average: float = 0.5  # window of the average of the means
     width_start: float = 1.0  # window of evidence behind the posterior, geometric in f
     width_end: float = 4.0
