@@ -152,7 +152,7 @@ def epoch_function(
         real = data.weight > 0
         steps = (tf.math.count_nonzero(real, dtype=tf.int32) + batch_size - 1) // batch_size
         steps_f = tf.cast(steps, dtype)
-        place = tf.random.stateless_uniform([rows], seed)
+        place = tf.random.stateless_uniform([rows], seed, alg="philox")  # "auto": 60 times slower
         order = tf.argsort(tf.where(real, place, tf.fill([rows], 2.0)))
         order = tf.pad(order, [[0, most * batch_size - rows]], constant_values=rows)
         order = tf.reshape(order, [most, batch_size])
