@@ -200,7 +200,13 @@ class EMTDAMP(BaseEstimator):
         data = Data(self._scaling(X)[:, live], self._scale_y(y), weight)
         rows, inputs = data.x.shape
         recipe = recipes.make(
-            self.get_params(), rows, inputs, self._outputs, self._noise(), self._once
+            self.get_params(),
+            rows,
+            inputs,
+            self._outputs,
+            self._noise(),
+            counted=float(weight.sum()),
+            once=self._once,
         )
         if streaming:
             recipe = recipes.stream(recipe)

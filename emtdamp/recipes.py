@@ -99,7 +99,7 @@ def pruning(params: dict[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple
     return tuple(rules), tuple(keep)
 
 
-def evidence_counts(kept: tuple[int, ...], outputs: int, rows: int) -> float:
+def evidence_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
     """How often each datum is counted in the posterior at the end: 3 (parameters/rows)^(2/3) >= 1.
 
     A weight's variance knows nothing of what the other weights could make up for, so the more
@@ -116,11 +116,13 @@ def make(
     inputs: int,
     outputs: int,
     noise: float | None,
-    once: bool = False,
+    counted: float,
+    once: bool,
 ) -> Recipe:
     """The recipe of a fit of (rows, inputs).
 
-    `noise` is v, or None to start at 1 and learn it; `once`: see `Recipe`.
+    `noise` is v, or None to start at 1 and learn it; `counted`: sum of the rows' weights; `once`:
+    see `Recipe`.
     """
     batch = batch_size(params, rows)
     passes = int(params["inner_iters"])
@@ -130,7 +132,7 @@ def make(
     rules, keep = pruning(params, inputs)
     epochs, steps = iterations(params, rows, batch), -(-rows // batch)
     total = epochs * steps
-    counts = evidence_counts(keep, outputs, rows)
+    counts = evidence_counts(keep, outputs, counted)
     schedule = em.Schedule(
         total=0.0,
         learn_noise=float(noise is None),
