@@ -198,7 +198,7 @@ class EMTDAMP(BaseEstimator):
         live = self._scaling.live
         data = Data(self._scaling(X)[:, live], self._scale_y(y), weight)
         rows, inputs = data.x.shape
-        recipe = recipes.make(self.get_params(), rows, inputs, self._noise())
+        recipe = recipes.make(self.get_params(), rows, inputs, self._outputs, self._noise())
         if streaming:
             recipe = recipes.stream(recipe)
         if stream is None:

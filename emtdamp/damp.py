@@ -100,12 +100,18 @@ class Network:
     likelihood: Likelihood
 
 
+class Memory(NamedTuple):
+    """What a pass leaves for the next one's cavities on the same samples."""
+
+    traces: list[Trace]  # of each layer
+    above: list[Gaussian]  # to the activations that leave each layer but the last
+
+
 class Sweep(NamedTuple):
-    """One pass up and down: messages to the weights, what the next pass's cavities need."""
+    """One pass up and down: the messages to each layer's weights, and what else it found."""
 
     messages: list[WeightMessage]
-    traces: list[Trace]
-    above: list[Gaussian | None]  # to the activations leaving each layer; None for the last
+    memory: Memory
     output: Output
     healthy: tf.Tensor
 
@@ -122,7 +128,7 @@ def _upward(
     network: Network,
     weights: Sequence[tuple[tf.Tensor, tf.Tensor]],
     x: tf.Tensor,
-    previous: Sweep | None,
+    previous: Memory | None,
 ) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor], list[tf.Tensor | None]]:
     """w and V of each layer, and the mean x and variance D of its inputs."""
     ws, vs, xs, ds = [], [], [x], [None]
@@ -144,15 +150,15 @@ def sweep(
     weights: Sequence[tuple[tf.Tensor, tf.Tensor]],
     batch: Batch,
     noise: tf.Tensor,
-    previous: Sweep | None = None,
+    previous: Memory | None = None,
 ) -> Sweep:
-    """Messages forward, then backward; `previous` is the pass before on the same minibatch."""
+    """Messages forward, then backward; `previous` is what the pass before left."""
     ws, vs, xs, ds = _upward(network, weights, batch.x, previous)
     output = network.likelihood(ws[-1], vs[-1], batch.y, noise)
     g, gam = output.gradient, output.curvature
     count = batch.weight[:, None]
     messages, traces, flags = [], [], []
-    above: list[Gaussian | None] = [None]
+    above: list[Gaussian] = []
     for number in reversed(range(len(weights))):
         m, s = weights[number]
         old = None if previous is None else previous.traces[number]
@@ -165,7 +171,8 @@ def sweep(
             above.append(layers.to_inputs(xs[number], m, s, g, gam, old))
             unit = network.activation(ws[number - 1], vs[number - 1], above[-1])
             g, gam = unit.gradient, unit.curvature
-    return Sweep(messages[::-1], traces[::-1], above[::-1], output, tf.stack(flags[::-1]))
+    memory = Memory(traces[::-1], above[::-1])
+    return Sweep(messages[::-1], memory, output, tf.stack(flags[::-1]))
 
 
 def step_window(
@@ -191,7 +198,7 @@ def step_window(
     result = first = sweep(network, weights, batch, state.noise, None)
     for number in range(passes):
         if number > 0:
-            result = sweep(network, weights, batch, state.noise, result)
+            result = sweep(network, weights, batch, state.noise, result.memory)
         last = number == passes - 1 and damping < 1.0
         moved = []
         for (start, s), (mean, _), message in zip(starts, weights, result.messages, strict=True):

@@ -5,6 +5,7 @@ One compiled call an epoch: the shuffle (a permutation gather), every minibatch'
 is traced once.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -26,18 +27,35 @@ class Schedule(NamedTuple):
 
     total: float  # minibatches in the whole fit
     warmup: float = 100.0  # steps over which the gain rises to its value
-    lr: float = 0.04  # the gain in units of 1/n at f = 0; cosine to 0
+    lr: float = 0.03  # the gain in units of 1/n at f = 0; cosine to 0
     momentum: float = 0.8
-    clip: float = 0.2
-    memory: float = 0.5  # window of the precision
+    clip: float = 0.1
+    memory: float = 1.5  # window of the precision
+    average: float = 0.5  # window of the average of the means
     width_start: float = 1.0  # window of evidence behind the posterior, geometric in f
-    width_end: float = 6.0
+    width_end: float = 4.0
     ramp_start: float = 0.05  # pruning, in f
-    ramp_end: float = 0.6
+    ramp_end: float = 0.7
     prior_count: float = 50.0  # minibatches the starting precision stands for
     window: float = 4.0  # window form
     settle: float = 0.7  # window form: from this f on nothing is forgotten
     learn_noise: float = 0.0  # 1: EM for v
+
+
+class Progress(NamedTuple):
+    """What the next epoch continues.
+
+    average: of each layer's mean over the last steps (`Schedule.average`), the mean of the
+    posterior. Decoupled steps are as large as their noise allows: the iterate wanders about the
+    fixed point by more than the posterior's width until the gain has fallen, its average does not
+    (Polyak and Juditsky 1992). In the window form the gain falls as 1/n from the start and the
+    average is the mean itself.
+    """
+
+    state: State
+    average: tuple[tf.Tensor, ...]
+    prior: PriorState
+    k: tf.Tensor  # steps done
 
 
 class Totals(NamedTuple):
@@ -79,16 +97,33 @@ def messages(state: State, kap: tf.Tensor) -> list[Gaussian]:
     return sent
 
 
-def exchange(state: State, kap, module: GroupPrior, prior: PriorState, keep):
+def exchange(
+    progress: Progress, kap: tf.Tensor, module: GroupPrior, keep: Sequence[tf.Tensor]
+) -> Progress:
     """Module B answers: its extrinsic messages become the layers' priors, the means move along."""
+    state = progress.state
     sent = messages(state, kap)
-    prior, back, _ = module.step(prior, sent, keep)
-    new = []
-    for layer, message, answer in zip(state.layers, sent, back, strict=True):
+    prior, back, _ = module.step(progress.prior, sent, keep)
+    new, averages = [], []
+    for layer, average, message, answer in zip(
+        state.layers, progress.average, sent, back, strict=True
+    ):
+        before = message.precision + layer.prior.precision
         total = message.precision + answer.precision
         mean = (message.shift + answer.shift) / total
+        averages.append(mean + (average - layer.mean) * before / total)
         new.append(Layer(mean, layer.precision, layer.velocity, answer))
-    return state._replace(layers=tuple(new)), prior
+    return Progress(state._replace(layers=tuple(new)), tuple(averages), prior, progress.k)
+
+
+def averaged(
+    average: tuple[tf.Tensor, ...], state: State, schedule: Schedule, k: tf.Tensor, steps: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """The averages with the means after step k (from 0) taken in."""
+    share = tf.maximum(1.0 / (k + 1.0), 1.0 / (schedule.average * steps))
+    return tuple(
+        old + share * (layer.mean - old) for old, layer in zip(average, state.layers, strict=True)
+    )
 
 
 @lru_cache(maxsize=32)
@@ -101,10 +136,15 @@ def epoch_function(
     passes: int,
     damping: float,
 ):
-    """The compiled epoch of these settings."""
+    """The compiled epoch of these settings.
+
+    epoch(progress, data, seed, schedule, keep) -> progress, Module B's Info, the width factor kap,
+    `Totals`; keep: how many groups of the inputs and each hidden layer are to be left at the end.
+    """
 
     @tf.function(jit_compile=True, reduce_retracing=False)
-    def epoch(state, prior, data: Batch, k, seed, schedule: Schedule, keep):
+    def epoch(progress: Progress, data: Batch, seed, schedule: Schedule, keep):
+        state, average, prior, k = progress
         groups = [layer.mean.shape[0] - 1 for layer in state.layers]
         # Rows of weight 0 are padding: they come last in the shuffled order and make no steps.
         rows, dtype = data.x.shape[0], data.x.dtype
@@ -153,6 +193,7 @@ def epoch_function(
                     state, seen = damp.step_window(network, state, batch, r, passes, damping)
                 else:
                     state, seen = damp.step_decoupled(network, state, batch, r)
+                    average = averaged(average, state, schedule, k, steps_f)
                 k += 1.0
                 i += 1
                 totals = Totals(
@@ -161,13 +202,17 @@ def epoch_function(
                     tf.maximum(totals.change, seen.change),
                     tf.minimum(totals.failed, tf.where(seen.healthy, most, i - 1)),
                 )
-            state, prior = exchange(state, width(k, state), module, prior, kept(k))
+            if update == "window":
+                average = tuple(layer.mean for layer in state.layers)
+            state, average, prior, k = exchange(
+                Progress(state, average, prior, k), width(k, state), module, kept(k)
+            )
             mean_noise = (totals.noise - noise_before) / tf.maximum(length, 1.0)
             learn = (schedule.learn_noise > 0) & (length > 0)
             state = state._replace(
                 noise=tf.where(learn, 0.5 * (state.noise + mean_noise), state.noise)
             )
         info = module.step(prior, messages(state, width(k, state)), kept(k))[2]
-        return state, prior, info, k, width(k, state), totals
+        return Progress(state, average, prior, k), info, width(k, state), totals
 
     return epoch

@@ -1,5 +1,6 @@
 """From an estimator's parameters to a `Recipe`: checks, and the rules behind the defaults."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,20 @@ def pruning(params: dict[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple
     return tuple(rules), tuple(keep)
 
 
-def make(params: dict[str, Any], rows: int, inputs: int, noise: float | None) -> Recipe:
+def evidence_counts(kept: tuple[int, ...], outputs: int, rows: int) -> float:
+    """How often each datum is counted in the posterior at the end: 3 (parameters/rows)^(2/3) >= 1.
+
+    A weight's variance knows nothing of what the other weights could make up for, so the more
+    weights share a datum, the more the product of the weights' posteriors overstates what is not
+    known. The rule was fitted to held-out images of MNIST, from 0.2 parameters a row to 10.
+    """
+    parameters = sum((above + 1) * below for above, below in pairwise((*kept, outputs)))
+    return max(1.0, 3.0 * (parameters / rows) ** (2 / 3))
+
+
+def make(
+    params: dict[str, Any], rows: int, inputs: int, outputs: int, noise: float | None
+) -> Recipe:
     """The recipe of a fit of (rows, inputs); `noise` is v, or None to start at 1 and learn it."""
     batch = batch_size(params, rows)
     passes = int(params["inner_iters"])
@@ -109,10 +123,15 @@ def make(params: dict[str, Any], rows: int, inputs: int, noise: float | None) ->
         damping = 0.0 if passes == 1 else 0.5 if passes == 2 else 0.7
     rules, keep = pruning(params, inputs)
     epochs, steps = iterations(params, rows, batch), -(-rows // batch)
+    total = epochs * steps
+    counts = evidence_counts(keep, outputs, rows)
     schedule = em.Schedule(
         total=0.0,
         learn_noise=float(noise is None),
-        warmup=min(MAX_WARMUP, 0.2 * epochs * steps),
+        warmup=min(MAX_WARMUP, 0.2 * total),
+        lr=total**-0.5,
+        width_start=counts / 4,
+        width_end=counts,
     )
     schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
     return Recipe(

@@ -150,18 +150,19 @@ def train(
     )
     batch = _batch(data, shape, dtype)
     state = _state(stream, shape[1] - inputs, dtype)
+    average = tuple(layer.mean for layer in state.layers)
+    progress = em.Progress(state, average, prior, tf.constant(stream.steps, dtype))
     keep = [tf.constant(number) for number in recipe.keep]
-    k = tf.constant(stream.steps, dtype)
     history: list[dict[str, float]] = []
     best, posterior, width = None, None, stream.width
-    _compile(epoch, state, prior, batch, k, tf.constant([seed, 0]), schedule, keep)
+    _compile(epoch, progress, batch, tf.constant([seed, 0]), schedule, keep)
     for number in range(recipe.epochs):
         began = time.perf_counter()
         order = tf.constant([seed, number + stream.steps])
-        state, prior, info, k, width, totals = epoch(state, prior, batch, k, order, schedule, keep)
+        progress, info, width, totals = epoch(progress, batch, order, schedule, keep)
         _check(totals, steps, number)
         seconds = time.perf_counter() - began
-        posterior = _posterior(state, info, float(width), inputs, recipe, likelihood)
+        posterior = _posterior(progress, info, float(width), inputs, recipe, likelihood)
         row = {
             "iteration": number + 1,
             "log_evidence": float(totals.log_evidence) / steps,
@@ -185,18 +186,18 @@ def train(
     assert posterior is not None  # epochs >= 1
     return Trained(
         posterior,
-        _stream(state, inputs, float(width), int(k)),
+        _stream(progress, inputs, float(width)),
         history[-1]["log_evidence"],
         history,
     )
 
 
-def _compile(epoch, state: State, prior, batch: Batch, *others) -> None:
+def _compile(epoch, progress: em.Progress, batch: Batch, *others) -> None:
     """Compile the epoch where its shapes are new: one without a row to see, its outcome dropped."""
     before = epoch.experimental_get_tracing_count()
-    epoch.get_concrete_function(state, prior, batch, *others)
+    epoch.get_concrete_function(progress, batch, *others)
     if epoch.experimental_get_tracing_count() > before:
-        epoch(state, prior, batch._replace(weight=tf.zeros_like(batch.weight)), *others)
+        epoch(progress, batch._replace(weight=tf.zeros_like(batch.weight)), *others)
 
 
 def evaluate(posterior: Posterior, data: Data) -> float:
@@ -252,20 +253,21 @@ def _without_padding(value: np.ndarray, rows: int) -> np.ndarray:
     return np.concatenate([value[:rows], value[-1:]])
 
 
-def _stream(state: State, inputs: int, width: float, steps: int) -> Stream:
-    layers = []
-    for number, (mean, precision, velocity, prior) in enumerate(state.layers):
+def _stream(progress: em.Progress, inputs: int, width: float) -> Stream:
+    layers, state = [], progress.state
+    for number, (layer, mean) in enumerate(zip(state.layers, progress.average, strict=True)):
+        _, precision, velocity, prior = layer
         rows = inputs if number == 0 else mean.shape[0] - 1
         layers.append(
             tuple(
                 _without_padding(part.numpy(), rows) for part in (mean, precision, velocity, *prior)
             )
         )
-    return Stream(tuple(layers), float(state.noise), float(state.count), width, steps)
+    return Stream(tuple(layers), float(state.noise), float(state.count), width, int(progress.k))
 
 
 def _posterior(
-    state: State,
+    progress: em.Progress,
     info: PriorInfo,
     width: float,
     inputs: int,
@@ -273,7 +275,9 @@ def _posterior(
     likelihood: GaussianNoise | ProbitProduct,
 ) -> Posterior:
     means, variances, active, odds = [], [], [], []
-    for number, (mean, precision, _, prior) in enumerate(state.layers):
+    state = progress.state
+    for number, (layer, mean) in enumerate(zip(state.layers, progress.average, strict=True)):
+        _, precision, _, prior = layer
         rows = inputs if number == 0 else mean.shape[0] - 1
         odds.append(info.log_odds[number].numpy()[:rows])
         active.append(odds[-1] > 0)

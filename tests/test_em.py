@@ -47,11 +47,12 @@ def train(
     schedule = em.Schedule(*(tf.constant(float(value), dtype) for value in schedule))
     prior = module.init([10.0 / n for n in sizes], sizes)
     keep = [tf.constant(number) for number in keep or sizes]
-    k = tf.zeros([], dtype)
+    average = tuple(layer.mean for layer in state.layers)
+    progress = em.Progress(state, average, prior, tf.zeros([], dtype))
     for number in range(epochs):
         seed = tf.constant([7, number])
-        state, prior, info, k, width, totals = epoch(state, prior, batch, k, seed, schedule, keep)
-    return state, info, width, totals
+        progress, info, width, totals = epoch(progress, batch, seed, schedule, keep)
+    return progress.state, info, width, totals
 
 
 @pytest.mark.parametrize("update", ["window", "decoupled"])

@@ -21,7 +21,7 @@ def data(rows=90, inputs=3, seed=0):
 
 def recipe(rows, inputs=3, **settings):
     params = EMTDAMPRegressor(**{"hidden_layer_sizes": (8,), "em_iters": 3, **settings})
-    return recipes.make(params.get_params(), rows, inputs, noise=None)
+    return recipes.make(params.get_params(), rows, inputs, 1, noise=None)
 
 
 def train(given, settings=None, stream=None, **others):

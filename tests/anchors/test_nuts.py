@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.anchors import nuts
+from emtdamp.baselines import nuts
 
 
 def test_table_is_converged():

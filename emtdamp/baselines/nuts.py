@@ -1,11 +1,12 @@
 """The posterior of a 1-8-1 ReLU network on 20 points by NUTS, as a table on a grid.
 
-    python -m tests.anchors.nuts
+    python -m emtdamp.baselines.nuts
 
-writes nuts.csv beside this file: mean and sd of the noiseless function f(x), their R-hat and
-effective sample size (of f, since the weights are not identified: neurons can be permuted and
-rescaled). Model: f(x) = relu(x w1 + b1) w2 + b2, all weights and biases of layer l ~ N(0, SLAB[l]),
-y = f(x) + N(0, NOISE). Tests compare other posteriors with the table, so it is made once.
+writes nuts.csv beside this file in about two minutes: mean and sd of the noiseless function f(x),
+their R-hat and effective sample size (of f, since the weights are not identified: neurons can be
+permuted and rescaled). Model: f(x) = relu(x w1 + b1) w2 + b2, all weights and biases of layer l
+~ N(0, SLAB[l]), y = f(x) + N(0, NOISE). Other posteriors are compared with the table, so it is
+made once.
 """
 
 import csv
