@@ -47,8 +47,9 @@ def relu(w: tf.Tensor, var: tf.Tensor, above: Gaussian | None) -> Response:
         q'  = (q r + d0)/c - q g,  d0' = -d0 (w/V + g),  r' = -A
         Gam = -g' = (q A - q' r + d0' A V)/c = (q A + q g r - r (q r + d0)/c - d0 A (w + V g))/c.
     """
-    std = tf.sqrt(var)
-    t = w / std
+    inverse_std = tf.math.rsqrt(var)
+    std = var * inverse_std
+    t = w * inverse_std
     upper, off = cuts(t)
     if above is None:
         positive, zero = std * upper.mean, tf.zeros_like(w)
@@ -56,24 +57,30 @@ def relu(w: tf.Tensor, var: tf.Tensor, above: Gaussian | None) -> Response:
         return Response(upper.mass * positive, spread, zero, zero, zero)
     precision, shift = tf.nn.relu(above.precision), above.shift
     c = 1.0 + precision * var
-    w2 = (w + shift * var) / c
-    std2 = std * tf.math.rsqrt(c)
-    t2 = w2 / std2
+    inverse_root = tf.math.rsqrt(c)
+    inverse = 1.0 / c
+    w2 = (w + shift * var) * inverse
+    std2 = std * inverse_root
+    t2 = w2 * (c * inverse_root) * inverse_std
     on, _ = cuts(t2)
     r = shift - precision * w
-    half_squares = tf.where(
+    half_squares = 0.5 * tf.where(
         (t2 > 0) & (t < 0),
-        0.5 * (shift * w2 + w * r / c),
-        0.5 * (tf.square(tf.nn.relu(t2)) - tf.square(tf.nn.relu(-t))),
+        shift * w2 + w * r * inverse,
+        tf.square(tf.nn.relu(t2)) - tf.square(tf.nn.relu(-t)),
     )
-    odds = half_squares + on.log_scale - off.log_scale - 0.5 * tf.math.log(c)
-    q, rest = tf.sigmoid(odds), tf.sigmoid(-odds)
+    odds = half_squares + tf.math.log(on.scale * inverse_root / off.scale)
+    # sigmoid of +-odds from one exponential
+    decay = tf.exp(-tf.abs(odds))
+    likely = 1.0 / (1.0 + decay)
+    unlikely = decay * likely
+    q, rest = tf.where(odds > 0, likely, unlikely), tf.where(odds > 0, unlikely, likely)
     positive = std2 * on.mean
-    d0 = rest * off.hazard / std
-    g = (q * r - d0 * precision * var) / c
+    d0 = rest * off.hazard * inverse_std
+    g = (q * r - d0 * precision * var) * inverse
     curvature = (
-        q * precision + q * g * r - r * (q * r + d0) / c - d0 * precision * (w + var * g)
-    ) / c
+        q * precision + q * g * r - r * (q * r + d0) * inverse - d0 * precision * (w + var * g)
+    ) * inverse
     return Response(
         mean=q * positive,
         var=q * (std2 * std2 * on.var + rest * positive * positive),

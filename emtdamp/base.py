@@ -19,8 +19,8 @@ from emtdamp.training import Data, Stream
 FLOATS = [np.float64, np.float32]
 PARAMETERS = """
 
-    Inputs are centred and divided by the larger of their standard deviation and a tenth of their
-    range (so that nothing exceeds 10 and a rare pixel does not explode); constant ones are ignored.
+    Inputs are centred and divided by the larger of their standard deviation and a share of their
+    range, {share}, so that a rare pixel does not explode; constant ones are ignored.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ PARAMETERS = """
     sparsity : fraction of the neurons of each hidden layer to prune, in [0, 1): exactly
         round(n (1 - sparsity)) stay, one at least. "auto" leaves the number to EM.
     input_sparsity : the same for the inputs that are not constant.
-    em_iters : EM iterations, each a pass over the data; "auto" sees 100,000 rows, within 10 to 80
+    em_iters : EM iterations, each a pass over the data; "auto" sees 100,000 rows, within 10 to 300
         iterations and with 100 minibatches at least.
     update : "decoupled" (step size apart from precision) or "window" (the paper's
         posterior-as-prior with a forgetting window).
-    batch_size : rows of a minibatch; "auto" is all up to 100 rows, then 10, from 1,000 rows 20,
-        from 2,000 50, from 5,000 100.
+    batch_size : rows of a minibatch; "auto" is all up to 100 rows, 50 below 5,000, then
+        100.
     slab : prior variance of an active weight times the fan-in of its layer.
     noise : variance of the output noise in units of y squared; "auto" learns it by EM. For
         classes it is the probit's v, and "auto" is 1: only its ratio to the last slab matters.
@@ -72,7 +72,7 @@ class EMTDAMP(BaseEstimator):
         em_iters="auto",
         update="decoupled",
         batch_size="auto",
-        slab=1.0,
+        slab=30.0,
         noise="auto",
         inner_iters=1,
         damping="auto",
@@ -105,6 +105,7 @@ class EMTDAMP(BaseEstimator):
 
     # Of the subclass: the output factor and how y goes in and out.
     _likelihood: GaussianNoise | ProbitProduct
+    _once: bool  # whether the posterior counts each row once
     # Of the fit.
     n_features_in_: int
     _scaling: Scaling
@@ -198,7 +199,15 @@ class EMTDAMP(BaseEstimator):
         live = self._scaling.live
         data = Data(self._scaling(X)[:, live], self._scale_y(y), weight)
         rows, inputs = data.x.shape
-        recipe = recipes.make(self.get_params(), rows, inputs, self._outputs, self._noise())
+        recipe = recipes.make(
+            self.get_params(),
+            rows,
+            inputs,
+            self._outputs,
+            self._noise(),
+            counted=float(weight.sum()),
+            once=self._once,
+        )
         if streaming:
             recipe = recipes.stream(recipe)
         if stream is None:

@@ -186,8 +186,8 @@ def step_window(
     """Posterior-as-prior with a forgetting window; `passes` T >= 1, `damping` in [0, 1].
 
     The mean is damped in every pass but the last, m <- damping m + (1 - damping) m'; the
-    variance is not. T = 2 wants about 0.5, T = 3 0.7. With damping 1 nothing moves, the last
-    pass included.
+    variance is not. T = 2 wants about 0.5, T = 3 0.7. With damping 1 nothing moves: neither the
+    last pass nor the evidence counts.
     """
     starts = []
     for mean, precision, _, prior in state.layers:
@@ -199,7 +199,7 @@ def step_window(
     for number in range(passes):
         if number > 0:
             result = sweep(network, weights, batch, state.noise, result.memory)
-        last = number == passes - 1 and damping < 1.0
+        last = number == passes - 1
         moved = []
         for (start, s), (mean, _), message in zip(starts, weights, result.messages, strict=True):
             # H = U + m G was expanded at the current mean: the shift relative to the start is
@@ -218,6 +218,8 @@ def step_window(
         )
         for old, (mean, _), message in zip(state.layers, weights, result.messages, strict=True)
     )
+    if damping == 1.0:
+        new_layers = state.layers
     return _finish(state, new_layers, rates, batch, first.output, result)
 
 

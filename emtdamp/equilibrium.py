@@ -33,14 +33,14 @@ from emtdamp.gaussian import Gaussian
 CLIP = 0.2  # largest change of a mean a pass, in units of the layer's He sd sqrt(2/fan_in)
 STEP = 0.01  # of a probe, in units of sqrt(v): the response is linear there, rounding far below
 PSEUDO = 1e-3  # weight of the row that `response` adds to the data
-SETTLED = 1e-4  # largest change of a mean a pass that `match_counts` takes for a fixed point
+SETTLED = 1e-4  # largest change a pass that `match_counts` takes for a fixed point
 
 
 class Settled(NamedTuple):
     """Where `settle` ended: the posterior of a weight is N(mean, 1/(precision + prior.precision)).
 
     log_evidence (B,): of each row where its own word is taken out of the mean, so about its
-    leave-one-out predictive density. change: largest change of a mean in the last pass.
+    leave-one-out predictive density. change: largest change of a mean or sd in the last pass.
     """
 
     state: State
@@ -83,7 +83,7 @@ def settle(
     tolerance: float = 1e-8,
     most: int = 20_000,
 ) -> Settled:
-    """Passes over `batch` from `start` until no mean changes by more than `tolerance`.
+    """Passes over `batch` from `start` until no mean or sd changes by more than `tolerance`.
 
     `counts` c > 0. `damping` in [0, 1) keeps that share of the precision and of Onsager's terms
     and shortens the mean's step, `momentum` in [0, 1) lengthens it again along valleys. Where V
@@ -114,7 +114,7 @@ def _loop(network: Network) -> Callable[..., Settled]:
         fresh = 1.0 - damping
         while (passes < most) & (change > tolerance):
             result = damp.sweep(network, posterior(state), batch, state.noise, memory)
-            moved = []
+            moved, changes = [], []
             for old, (gradient, precision) in zip(state.layers, result.messages, strict=True):
                 counted = damping * old.precision + fresh * counts * precision
                 pull = old.prior.precision * old.mean - old.prior.shift
@@ -122,14 +122,15 @@ def _loop(network: Network) -> Callable[..., Settled]:
                 limit = CLIP * (2.0 / old.mean.shape[0]) ** 0.5
                 velocity = tf.clip_by_value(momentum * old.velocity + step, -limit, limit)
                 moved.append(Layer(old.mean + velocity, counted, velocity, old.prior))
+                total = counted + old.prior.precision
+                shrunk = tf.abs(counted - old.precision) * total**-1.5  # twice that of the sd
+                changes += [tf.reduce_max(tf.abs(velocity)), tf.reduce_max(shrunk)]
             state = state._replace(layers=tuple(moved))
             memory = tf.nest.map_structure(
                 lambda old, new: damping * old + fresh * new, memory, result.memory
             )
             log_evidence = result.output.log_evidence
-            change = tf.reduce_max(
-                tf.stack([tf.reduce_max(tf.abs(layer.velocity)) for layer in moved])
-            )
+            change = tf.reduce_max(tf.stack(changes))
             passes += 1
         return Settled(state, memory, log_evidence, change, passes)
 
@@ -248,5 +249,5 @@ def _check(at: Settled, counts: float) -> None:
     if not float(at.change) < SETTLED:
         raise EmtdampError(
             f"the passes have not settled at counts={counts:.3g} after {int(at.passes)}, the last "
-            f"change of a mean is {float(at.change):.1e}; use more damping, or more counts"
+            f"change is {float(at.change):.1e}; use more damping, or more counts"
         )

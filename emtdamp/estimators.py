@@ -14,8 +14,7 @@ from emtdamp.scaling import Scaling, scaling
 
 
 class EMTDAMPClassifier(ClassifierMixin, EMTDAMP):
-    __doc__ = (
-        """Bayesian neural network for K >= 2 classes, trained and pruned by EM-TDAMP.
+    __doc__ = """Bayesian neural network for K >= 2 classes, trained and pruned by EM-TDAMP.
 
     p(y | z) ∝ prod_{m != y} Phi((z_y - z_m)/sqrt(v)), z the output of the network.
 
@@ -23,11 +22,10 @@ class EMTDAMPClassifier(ClassifierMixin, EMTDAMP):
     >>> X, y = load_iris(return_X_y=True)
     >>> model = EMTDAMPClassifier((20,), sparsity=0.5, em_iters=20, random_state=0).fit(X, y)
     >>> int(model.active_groups_[1].sum()), bool(model.score(X, y) > 0.9)
-    (10, True)"""
-        + PARAMETERS
-    )
+    (10, True)""" + PARAMETERS.format(share="a half")
 
     _likelihood = ProbitProduct()
+    _once = False
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Take the posterior as prior for these rows, each counted once.
@@ -64,7 +62,7 @@ class EMTDAMPClassifier(ClassifierMixin, EMTDAMP):
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
     def _learn_scales(self, X, y, weight):
-        self._scaling = scaling(X, weight)
+        self._scaling = scaling(X, weight, 0.5)
 
     def _scale_y(self, y):
         return y
@@ -88,8 +86,7 @@ class EMTDAMPClassifier(ClassifierMixin, EMTDAMP):
 
 
 class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
-    __doc__ = (
-        """Bayesian neural network for real outputs, trained and pruned by EM-TDAMP.
+    __doc__ = """Bayesian neural network for real outputs, trained and pruned by EM-TDAMP.
 
     y = z + eps, z the output of the network, eps ~ N(0, v); y is standardised inside. Without
     hidden layers the posterior is exact: Bayesian linear regression, whatever the inputs'
@@ -100,11 +97,10 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
     >>> model = EMTDAMPRegressor(hidden_layer_sizes=(), input_sparsity=0.5).fit(X, y)
     >>> mean, std = model.predict(X[:2], return_std=True)
     >>> mean.shape, bool(40 < std[0] < 70), int(model.active_groups_[0].sum())
-    ((2,), True, 5)"""
-        + PARAMETERS
-    )
+    ((2,), True, 5)""" + PARAMETERS.format(share="a tenth")
 
     _likelihood = GaussianNoise()
+    _once = True
 
     def partial_fit(self, X, y, sample_weight=None):
         """Take the posterior as prior for these rows, each counted once.
@@ -156,7 +152,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         return y.reshape(len(y), -1)
 
     def _learn_scales(self, X, y, weight):
-        self._scaling = scaling(X, weight)
+        self._scaling = scaling(X, weight, 0.1)
         self._y_center = np.average(y, axis=0, weights=weight)
         var = np.average((y - self._y_center) ** 2, axis=0, weights=weight)
         if self.noise != "auto":  # one v in the units of y needs one scale

@@ -57,12 +57,14 @@ def quotient(first: Gaussian, second: Gaussian) -> Gaussian:
 class Cut(NamedTuple):
     """N(z; t, 1) cut to z > 0: what is left of it, elementwise in t.
 
-    mass: Phi(t). log_scale: log Phi(t) + min(t, 0)^2/2, the log mass without its quadratic tail.
+    mass: Phi(t). scale: Phi(t) exp(min(t, 0)^2/2), the mass without its quadratic tail, so that it
+    never underflows. log_scale: its logarithm, to relative accuracy where the mass is near 1.
     hazard: phi(t)/Phi(t), the density at the cut, also the derivative of log Phi.
     mean, var: of z given z > 0; mean = t + hazard, var = 1 - hazard mean.
     """
 
     mass: tf.Tensor
+    scale: tf.Tensor
     log_scale: tf.Tensor
     hazard: tf.Tensor
     mean: tf.Tensor
@@ -115,12 +117,22 @@ def cuts(t: tf.Tensor) -> tuple[Cut, Cut]:
     excess_terms, var_terms = _coefficients(_DEGREE[t.dtype])
     e = _polynomial(excess_terms, u) * inverse
     v = _polynomial(var_terms, u) * inverse * inverse
+    ratio = x + e
+    inverse_ratio = 1.0 / ratio
     density = tf.exp(-0.5 * x * x - LOG_SQRT_2PI)
-    rest = density / (x + e)  # Phi(-x), at most 1/2
-    small = Cut(rest, -tf.math.log(x + e) - LOG_SQRT_2PI, x + e, e, v)
-    hazard = density / (1.0 - rest)
+    rest = density * inverse_ratio  # Phi(-x), at most 1/2
+    mass = 1.0 - rest
+    hazard = density / mass
     mean = x + hazard
-    large = Cut(1.0 - rest, tf.math.log1p(-rest), hazard, mean, 1.0 - hazard * mean)
+    small = Cut(
+        rest,
+        math.exp(-LOG_SQRT_2PI) * inverse_ratio,
+        -tf.math.log(ratio) - LOG_SQRT_2PI,
+        ratio,
+        e,
+        v,
+    )
+    large = Cut(mass, mass, tf.math.log1p(-rest), hazard, mean, 1.0 - hazard * mean)
     negative = t < 0
     one = Cut(*(tf.where(negative, a, b) for a, b in zip(small, large, strict=True)))
     other = Cut(*(tf.where(negative, b, a) for a, b in zip(small, large, strict=True)))

@@ -73,20 +73,18 @@ def hidden(params: dict[str, Any]) -> tuple[int, ...]:
 
 
 def batch_size(params: dict[str, Any], rows: int) -> int:
-    """Rows of a minibatch: 100 up to 100 rows, so all of them; then 10, 20, 50, 100."""
+    """Rows of a minibatch: all up to 100 rows, 50 below 5,000, then 100."""
     if params["batch_size"] != "auto":
         return int(params["batch_size"])
-    if rows <= 100:
-        return 100
-    return 10 if rows < 1000 else 20 if rows < 2000 else 50 if rows < 5000 else 100
+    return 50 if 100 < rows < 5000 else 100
 
 
 def iterations(params: dict[str, Any], rows: int, batch: int) -> int:
-    """EM iterations: 100,000 rows seen, within 10 to 80, but 100 minibatches at least."""
+    """EM iterations: 100,000 rows seen, within 10 to 300, but 100 minibatches at least."""
     if params["em_iters"] != "auto":
         return int(params["em_iters"])
     steps = -(-rows // batch)
-    return int(max(np.clip(-(-100_000 // rows), 10, 80), -(-100 // steps)))
+    return int(max(np.clip(-(-100_000 // rows), 10, 300), -(-100 // steps)))
 
 
 def pruning(params: dict[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -101,7 +99,7 @@ def pruning(params: dict[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple
     return tuple(rules), tuple(keep)
 
 
-def evidence_counts(kept: tuple[int, ...], outputs: int, rows: int) -> float:
+def evidence_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
     """How often each datum is counted in the posterior at the end: 3 (parameters/rows)^(2/3) >= 1.
 
     A weight's variance knows nothing of what the other weights could make up for, so the more
@@ -113,9 +111,19 @@ def evidence_counts(kept: tuple[int, ...], outputs: int, rows: int) -> float:
 
 
 def make(
-    params: dict[str, Any], rows: int, inputs: int, outputs: int, noise: float | None
+    params: dict[str, Any],
+    rows: int,
+    inputs: int,
+    outputs: int,
+    noise: float | None,
+    counted: float,
+    once: bool,
 ) -> Recipe:
-    """The recipe of a fit of (rows, inputs); `noise` is v, or None to start at 1 and learn it."""
+    """The recipe of a fit of (rows, inputs).
+
+    `noise` is v, or None to start at 1 and learn it; `counted`: sum of the rows' weights; `once`:
+    see `Recipe`.
+    """
     batch = batch_size(params, rows)
     passes = int(params["inner_iters"])
     damping = params["damping"]
@@ -124,7 +132,7 @@ def make(
     rules, keep = pruning(params, inputs)
     epochs, steps = iterations(params, rows, batch), -(-rows // batch)
     total = epochs * steps
-    counts = evidence_counts(keep, outputs, rows)
+    counts = evidence_counts(keep, outputs, counted)
     schedule = em.Schedule(
         total=0.0,
         learn_noise=float(noise is None),
@@ -149,6 +157,7 @@ def make(
         learn_slab=False,
         share_incoming=bool(params["share_incoming"]) and any(r != "dense" for r in rules),
         noise=1.0 if noise is None else noise,
+        once=once,
         schedule=schedule,
     )
 
@@ -159,4 +168,4 @@ def stream(recipe: Recipe) -> Recipe:
     Groups are pruned over the first 100 minibatches seen.
     """
     schedule = recipe.schedule._replace(total=100.0, settle=0.0, ramp_start=0.0, ramp_end=1.0)
-    return recipe._replace(update="window", epochs=1, schedule=schedule)
+    return recipe._replace(update="window", epochs=1, once=False, schedule=schedule)

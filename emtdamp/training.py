@@ -41,6 +41,7 @@ class Recipe(NamedTuple):
     learn_slab: bool
     share_incoming: bool
     noise: float  # v at the start
+    once: bool  # the posterior's variances count each row once, however often the fit did
     schedule: em.Schedule  # total 0: `epochs` of them
 
 
@@ -162,7 +163,9 @@ def train(
         progress, info, width, totals = epoch(progress, batch, order, schedule, keep)
         _check(totals, steps, number)
         seconds = time.perf_counter() - began
-        posterior = _posterior(progress, info, float(width), inputs, recipe, likelihood)
+        counted = float(width * progress.state.count) / steps if recipe.once else 1.0
+        sharpness = float(width) / max(counted, 1.0)
+        posterior = _posterior(progress, info, sharpness, inputs, recipe, likelihood)
         row = {
             "iteration": number + 1,
             "log_evidence": float(totals.log_evidence) / steps,

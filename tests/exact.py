@@ -80,6 +80,18 @@ def gaussian_regression(x, y, noise, slab) -> tuple[float, np.ndarray, np.ndarra
     return -0.5 * (y.shape[1] * log_det + fit), mean, cov
 
 
+def leave_one_out(x, y, noise, slab) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each z = x w + bias given all other rows, (B, J) each.
+
+    The row's own factor N(y; z, noise) divided out of the posterior of its z.
+    """
+    design = np.concatenate([x, np.ones((len(x), 1))], 1)
+    _, mean, cov = gaussian_regression(x, y, noise, slab)
+    var = np.einsum("bi,ij,bj->b", design, cov, design)[:, None]
+    left = 1 / (1 / var - 1 / noise)
+    return left * (design @ mean / var - y / noise), np.tile(left, (1, y.shape[1]))
+
+
 def shared_groups(llr, row_field, column_field) -> tuple[np.ndarray, np.ndarray, float]:
     """Rows and columns of llr (I, J) are groups, a weight counts where both are active.
 

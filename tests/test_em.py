@@ -5,6 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from emtdamp import damp, em
 from emtdamp.activations import relu
@@ -29,6 +31,14 @@ def data(n=60, inputs=5, classes=3, dtype=tf.float64, seed=0):
     y = (x @ rng.normal(size=(inputs, classes))).argmax(1).astype(np.int32)
     x = np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)
     return Batch(tf.constant(x, dtype), tf.constant(y), tf.ones([n], dtype))
+
+
+def real_valued(n, seed=0):
+    """The same inputs with three real outputs."""
+    rng = np.random.default_rng(seed)
+    x = data(n, seed=seed).x
+    y = tf.tanh(x @ rng.normal(size=(6, 3))) + 0.3 * rng.normal(size=(n, 3))
+    return Batch(x, y, tf.ones([n], tf.float64))
 
 
 def train(
@@ -66,22 +76,24 @@ def test_evidence_rises_and_the_seed_repeats(update):
         np.testing.assert_array_equal(a, b)
 
 
+def full_batch(batch):
+    """All rows in one minibatch: their order cannot matter."""
+    return train(batch, start([5, 8, 3]), GaussianNoise(), batch_size=40, exchanges=1)
+
+
 def test_padding_rows_change_nothing():
-    batch = data(n=40)
-    padded = Batch(*(tf.concat([a, tf.zeros_like(a)], 0) for a in batch))
-    one = train(batch, start([5, 8, 3]), batch_size=40, exchanges=1)
-    two = train(padded, start([5, 8, 3]), batch_size=40, exchanges=1)
+    batch = real_valued(30)
+    more = Batch(*(tf.concat([a, tf.zeros_like(a)], 0) for a in batch))
+    one, two = full_batch(batch), full_batch(more)
     for a, b in zip(tf.nest.flatten(one[0]), tf.nest.flatten(two[0]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
 def test_weights_are_repetitions_in_a_full_batch():
-    batch = data(n=30)
-    count = np.arange(30) % 3
+    batch, count = real_valued(30), np.arange(30) % 3
     weighted = batch._replace(weight=tf.constant(count, tf.float64))
     repeated = Batch(*(tf.constant(np.repeat(a.numpy(), count, 0)) for a in batch))
-    one = train(weighted, start([5, 8, 3]), batch_size=40, exchanges=1)
-    two = train(repeated, start([5, 8, 3]), batch_size=40, exchanges=1)
+    one, two = full_batch(weighted), full_batch(repeated)
     for a, b in zip(one[0].layers, two[0].layers, strict=True):
         np.testing.assert_allclose(a.mean, b.mean, rtol=1e-9, atol=1e-9)
 
@@ -89,7 +101,13 @@ def test_weights_are_repetitions_in_a_full_batch():
 def test_steering_ends_at_the_count_that_was_asked():
     rules = ("steered", "steered")
     state, info, width, _ = train(
-        data(), start([5, 8, 3]), epochs=10, rules=rules, keep=[3, 4], warmup=10.0, exchanges=3
+        real_valued(60),
+        start([5, 8, 3]),
+        GaussianNoise(),
+        10,
+        rules=rules,
+        keep=[3, 4],
+        warmup=10.0,
     )
     assert [int((odds > 0).numpy().sum()) for odds in info.log_odds] == [3, 4]
     off = info.log_odds[1].numpy() < 0
@@ -98,31 +116,35 @@ def test_steering_ends_at_the_count_that_was_asked():
     assert float(width) > 0
 
 
-def test_noise_is_learnt():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(400, 3))
-    y = x @ [[1.0], [-2.0], [0.5]] + 0.3 * rng.normal(size=(400, 1))
+def linear(n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    y = x @ [[1.0], [-2.0], [0.5]] + 0.3 * rng.normal(size=(n, 1))
     x = np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)
-    batch = Batch(tf.constant(x), tf.constant(y), tf.ones([400], tf.float64))
-    state, *_ = train(
-        batch, start([3, 1]), GaussianNoise(), 30, update="window", learn_noise=1.0, warmup=1.0
-    )
-    residual = y - x @ state.layers[0].mean.numpy()
-    assert float(state.noise) == pytest.approx(residual.var(), rel=0.1)
+    return Batch(tf.constant(x), tf.constant(y), tf.ones([n], tf.float64))
+
+
+def learn_noise(batch, epochs=30, **over):
+    over = {"learn_noise": 1.0, "warmup": 1.0, **over}
+    return train(batch, start([3, 1]), GaussianNoise(), epochs, "window", **over)[0]
+
+
+def test_noise_is_learnt():
+    batch = linear()
+    state = learn_noise(batch)
+    residual = batch.y - batch.x @ state.layers[0].mean
+    assert float(state.noise) == pytest.approx(np.var(residual), rel=0.1)
     assert float(state.noise) == pytest.approx(0.09, rel=0.2)
 
 
 def test_one_trace_a_shape_whatever_the_settings():
-    module, network = (
-        GroupPrior(("dense", "dense"), learn_slab=False),
-        Network(relu, ProbitProduct(nodes=9)),
-    )
-    epoch = em.epoch_function(network, module, "decoupled", 20, 2, 1, 0.0)
-    train(data(), start([5, 8, 3]))
+    module, network = GroupPrior(("dense",), learn_slab=False), Network(relu, GaussianNoise())
+    epoch = em.epoch_function(network, module, "window", 20, 2, 1, 0.0)
+    learn_noise(linear(), 1)
     before = epoch.experimental_get_tracing_count()
-    train(data(seed=1), start([5, 8, 3], seed=1), lr=0.01, clip=0.5, epochs=2)
+    learn_noise(linear(seed=1), 2, learn_noise=0.0, window=3.0, settle=0.5)
     assert epoch.experimental_get_tracing_count() == before
-    train(data(n=80), start([5, 8, 3]))
+    learn_noise(linear(80), 1)
     assert epoch.experimental_get_tracing_count() == before + 1
 
 
@@ -137,20 +159,44 @@ def test_a_failure_names_step_layer_and_quantity():
     assert failed.min() < 3
 
 
-def test_random_inputs_end_finite():
-    rng = np.random.default_rng(0)
-    shapes = [((5, 8, 3), 20), ((2, 4, 2), 5), ((9, 6, 5, 4), 30), ((3, 10), 10)]
-    for trial in range(120):
-        sizes, size = shapes[trial % len(shapes)]
-        batch = data(60, sizes[0], sizes[-1], tf.float32, seed=trial)
-        scale = tf.constant(10 ** rng.uniform(-3, 2, sizes[0]), tf.float32)
-        x = tf.concat([batch.x[:, :-1] * scale + rng.normal(), batch.x[:, -1:]], 1)
-        y = tf.constant(rng.integers(0, sizes[-1], 60), tf.int32)
-        state, _, _, totals = train(
-            batch._replace(x=x, y=y), start(sizes, trial, tf.float32), batch_size=size, epochs=2
-        )
-        for value in tf.nest.flatten(state):
-            assert np.isfinite(value).all(), (trial, totals.failed)
+# sizes, batch size, update, kind of y: every shape is compiled once
+SHAPES = [
+    ([3, 10], 10, "decoupled", "classes"),
+    ([2, 4, 2], 5, "window", "classes"),
+    ([5, 8, 3], 20, "decoupled", "classes"),
+    ([4, 6, 1], 10, "window", "real"),
+    ([9, 6, 5, 2], 30, "decoupled", "real"),
+]
+
+
+@settings(max_examples=500, derandomize=True, deadline=None, database=None)
+@given(
+    shape=st.sampled_from(SHAPES),
+    seed=st.integers(0, 2**31 - 1),
+    scales=st.lists(st.floats(-3, 2), min_size=9, max_size=9),  # of the inputs, as powers of 10
+    offset=st.floats(-10, 10),
+    height=st.floats(-3, 3),  # of y, as a power of 10
+    same=st.booleans(),  # all samples alike
+    one_class=st.booleans(),
+)
+def test_random_inputs_end_finite(shape, seed, scales, offset, height, same, one_class):
+    sizes, size, update, kind = shape
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(60, sizes[0])) * 10.0 ** np.array(scales[: sizes[0]]) + offset
+    x = np.tile(x[:1], (60, 1)) if same else x
+    if kind == "real":
+        y, likelihood = rng.normal(size=(60, sizes[-1])) * 10**height, GaussianNoise()
+    else:
+        y, likelihood = rng.integers(0, 1 if one_class else sizes[-1], 60), None
+    batch = Batch(
+        tf.constant(np.pad(x, [(0, 0), (0, 1)], constant_values=1.0), tf.float32),
+        tf.constant(y, tf.float32 if kind == "real" else tf.int32),
+        tf.ones([60]),
+    )
+    begin = start(sizes, seed, tf.float32)
+    state, *_, totals = train(batch, begin, likelihood, 2, update, batch_size=size, exchanges=1)
+    for value in tf.nest.flatten(state):
+        assert np.isfinite(value).all(), totals.failed
 
 
 def test_rates_follow_their_schedule():

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from emtdamp.likelihoods import GaussianNoise, Output, ProbitProduct, maximise_noise
+from tests.exact import gaussian_regression, leave_one_out
 
 
 @tf.function(reduce_retracing=True)
@@ -162,6 +163,55 @@ def test_noise_updates_climb_to_the_maximum_of_the_evidence(likelihood):
         v, before = got.noise.mean(), got.log_evidence.sum()
     assert v == pytest.approx(float(best), rel=1e-3)
     assert v == pytest.approx(0.6, rel=0.5)
+
+
+def evidence(x, y, noise, slab):
+    """Exact log evidence of Bayesian linear regression."""
+    return gaussian_regression(x, y, noise, slab)[0]
+
+
+@pytest.fixture(scope="module")
+def solvable():
+    """Linear-Gaussian data and the v of highest exact evidence, by scipy."""
+    rng = np.random.default_rng(0)
+    x, slab = rng.normal(size=(60, 12)) @ rng.normal(size=(12, 12)) / 3, 0.7  # correlated columns
+    y = x @ rng.normal(size=(12, 2)) * slab**0.5 + 0.8 * rng.normal(size=(60, 2))
+    best = optimize.minimize_scalar(
+        lambda log_v: -evidence(x, y, np.exp(log_v), slab), bounds=(-6, 6), method="bounded",
+        options={"xatol": 1e-10},
+    )  # fmt: skip
+    return x, y, slab, float(np.exp(best.x))
+
+
+def test_noise_update_is_the_exact_e_step_where_the_cavities_are(solvable):
+    x, y, slab, _ = solvable
+    for v in (0.1, 0.64, 5.0):
+        w, var = leave_one_out(x, y, v, slab)
+        got = call(GaussianNoise(), w, var, y, v)
+        design = np.concatenate([x, np.ones((60, 1))], 1)
+        _, mean, cov = gaussian_regression(x, y, v, slab)
+        spread = np.einsum("bi,ij,bj->b", design, cov, design)
+        exact = ((y - design @ mean) ** 2).mean(1) + spread
+        np.testing.assert_allclose(got.noise, exact, rtol=1e-9)
+
+
+def test_closed_form_and_numerical_noise_end_at_the_top_of_the_exact_evidence(solvable):
+    x, y, slab, best = solvable
+    fixed, closed, numerical = 4.0, [4.0], [4.0]
+    likelihood, maximise = GaussianNoise(), tf.function(maximise_noise)
+    for _ in range(25):
+        w, var = leave_one_out(x, y, closed[-1], slab)
+        closed.append(call(likelihood, w, var, y, closed[-1]).noise.mean())
+        w, var = leave_one_out(x, y, numerical[-1], slab)
+        numerical.append(float(maximise(likelihood, *(tf.constant(a) for a in (w, var, y)))))
+    assert closed[-1] == pytest.approx(best, rel=1e-6)
+    assert numerical[-1] == pytest.approx(best, rel=1e-6)
+    rises = np.diff([evidence(x, y, v, slab) for v in closed])
+    assert rises.min() > -1e-9  # the closed form is an EM step: never down
+    assert rises[0] > 10
+    for path in (closed, numerical):
+        assert np.abs(np.log(np.array(path[10:]) / best)).max() < 1e-4
+    assert evidence(x, y, fixed, slab) < evidence(x, y, closed[-1], slab) - 10
 
 
 def test_extremes_are_finite():

@@ -19,13 +19,15 @@ def data(rows=90, inputs=3, seed=0):
     return Data(x, np.sin(x[:, :1]) + 0.1 * rng.normal(size=(rows, 1)), np.ones(rows))
 
 
-def recipe(rows, inputs=3, **settings):
+def recipe(rows, inputs=3, counted=None, **settings):
     params = EMTDAMPRegressor(**{"hidden_layer_sizes": (8,), "em_iters": 3, **settings})
-    return recipes.make(params.get_params(), rows, inputs, 1, noise=None)
+    return recipes.make(
+        params.get_params(), rows, inputs, 1, None, counted=counted or rows, once=True
+    )
 
 
 def train(given, settings=None, stream=None, **others):
-    plan = recipe(len(given.x), **(settings or {}))
+    plan = recipe(len(given.x), counted=float(given.weight.sum()), **(settings or {}))
     stream = stream or training.start(plan, 3, 1, seed=0)
     return training.train(given, GaussianNoise(), plan, stream, seed=0, **others)
 
