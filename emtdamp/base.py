@@ -35,7 +35,9 @@ PARAMETERS = """
         posterior-as-prior with a forgetting window).
     batch_size : rows of a minibatch; "auto" is all up to 100 rows, 50 below 5,000, then
         100.
-    slab : prior variance of an active weight times the fan-in of its layer.
+    slab : prior variance of an active weight times the fan-in of its layer; "auto" is 30, and 1
+        where EM decides how many groups stay: the wider the slab, the more a group must explain
+        to be active at all (Lindley's paradox).
     noise : variance of the output noise in units of y squared; "auto" learns it by EM. For
         classes it is the probit's v, and "auto" is 1: only its ratio to the last slab matters.
     inner_iters : T >= 1 passes of messages over a minibatch; above 1 only with "window".
@@ -72,7 +74,7 @@ class EMTDAMP(BaseEstimator):
         em_iters="auto",
         update="decoupled",
         batch_size="auto",
-        slab=30.0,
+        slab="auto",
         noise="auto",
         inner_iters=1,
         damping="auto",

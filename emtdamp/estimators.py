@@ -205,7 +205,14 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         )
         count = int(live.sum())
         (rule,), (keep,) = recipes.pruning(self.get_params(), count)
-        fit = linear.fit(standard, count, self.slab / count, self._noise(), rule, keep)
+        fit = linear.fit(
+            standard,
+            count,
+            recipes.slab(self.get_params(), (rule,)) / count,
+            self._noise(),
+            rule,
+            keep,
+        )
         self._linear = fit
         var = np.append(np.diag(fit.cov), fit.noise / sums.size)[:, None]
         self._set_posterior(

@@ -43,7 +43,7 @@ def check(params: dict[str, Any]) -> None:
             raise UsageError(f"{name}={value!r}; give an integer of at least {low}{word}")
     for name in ("slab", "noise"):
         value = params[name]
-        if name == "noise" and isinstance(value, str) and value == "auto":
+        if isinstance(value, str) and value == "auto":
             continue
         if not isinstance(value, REAL) or not value > 0:
             raise UsageError(f"{name}={value!r} is no variance; give a number above 0")
@@ -97,6 +97,13 @@ def pruning(params: dict[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple
         keep.append(left)
         rules.append("free" if sparsity == "auto" else "steered" if left < n else "dense")
     return tuple(rules), tuple(keep)
+
+
+def slab(params: dict[str, Any], rules: tuple[str, ...]) -> float:
+    """Prior variance of a weight times its fan-in; "auto" as `base` documents it."""
+    if params["slab"] != "auto":
+        return float(params["slab"])
+    return 1.0 if "free" in rules else 30.0
 
 
 def evidence_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
@@ -153,7 +160,7 @@ def make(
         damping=float(damping),
         rules=rules,
         keep=keep,
-        slab=float(params["slab"]),
+        slab=slab(params, rules),
         learn_slab=False,
         share_incoming=bool(params["share_incoming"]) and any(r != "dense" for r in rules),
         noise=1.0 if noise is None else noise,
