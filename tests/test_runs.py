@@ -62,7 +62,7 @@ def test_unpruned_is_the_run_with_nothing_to_prune(task, result):
 
 def test_auto_becomes_the_numbers_it_stands_for():
     settings = runs.Settings().resolved(455)
-    assert (settings.batch_size, settings.em_iters) == (10, 80)
+    assert (settings.batch_size, settings.em_iters) == (50, 220)
     assert runs.Settings(batch_size=7, em_iters=2).resolved(455) == runs.Settings(
         batch_size=7, em_iters=2
     )
