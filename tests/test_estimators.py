@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from emtdamp.em import Schedule
 from emtdamp.errors import UsageError
 from emtdamp.estimators import EMTDAMPClassifier, EMTDAMPRegressor
 from tests.exact import gaussian_regression
@@ -207,7 +208,7 @@ def test_early_stopping_keeps_the_best_iterate():
     ).fit(X, y)
     history = pd.DataFrame(model.history_)
     assert model.n_iter_ == len(history) <= 40
-    late = history[history.iteration > 24]  # the pruning ramp is over after 60 %
+    late = history[history.iteration > Schedule(total=40).ramp_end * 40]  # patience starts
     assert late.held_out.idxmax() >= len(history) - 3 or model.n_iter_ == 40
     with pytest.raises(UsageError, match=r"cannot hold out 0\.1 of 6 rows"):
         EMTDAMPClassifier(early_stopping=True).fit(X[:6], [0, 0, 0, 0, 0, 1])
