@@ -94,10 +94,14 @@ class Info(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """Settings of module A: the hidden layers' nonlinearity and the output factor."""
+    """Settings of module A: the hidden layers' nonlinearity and the output factor.
+
+    fan_in: rows of each layer that `Rates.clip` is relative to, where some have been dropped.
+    """
 
     activation: Activation
     likelihood: Likelihood
+    fan_in: tuple[int, ...] = ()
 
 
 class Memory(NamedTuple):
@@ -233,12 +237,13 @@ def step_decoupled(
     ]
     result = sweep(network, weights, batch, state.noise)
     new_layers = []
-    for old, (gradient, precision) in zip(state.layers, result.messages, strict=True):
+    fan_in = network.fan_in or [old.mean.shape[0] for old in state.layers]
+    for old, (gradient, precision), rows in zip(state.layers, result.messages, fan_in, strict=True):
         pull = (old.prior.precision * old.mean - old.prior.shift) / rates.evidence
         velocity = rates.momentum * old.velocity + (1.0 - rates.momentum) * (gradient - pull)
         kept = rates.keep * old.precision
         stiffness = (kept + old.prior.precision / kap) / rates.gain + precision
-        limit = rates.clip * (2.0 / old.mean.shape[0]) ** 0.5
+        limit = rates.clip * (2.0 / rows) ** 0.5
         change = tf.clip_by_value(velocity / stiffness, -limit, limit)
         new_layers.append(Layer(old.mean + change, kept + precision, velocity, old.prior))
     return _finish(state, tuple(new_layers), rates, batch, result.output, result)

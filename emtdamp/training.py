@@ -7,12 +7,12 @@ weight 0 leave every sum unchanged, an input that is always 0 says nothing about
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from emtdamp import damp, em
+from emtdamp import damp, em, shrinking
 from emtdamp.activations import ACTIVATIONS
 from emtdamp.damp import Batch, Layer, Network, State
 from emtdamp.errors import EmtdampError
@@ -63,6 +63,20 @@ class Stream(NamedTuple):
     steps: int  # minibatches seen
 
 
+class Problem(NamedTuple):
+    """An epoch and what it is called with, besides `em.Progress` and the seed of the order."""
+
+    epoch: Any  # of `em.epoch_function`
+    batch: Batch
+    schedule: em.Schedule
+    keep: tuple[tf.Tensor, ...]
+
+    def __call__(
+        self, progress: em.Progress, order: tf.Tensor
+    ) -> tuple[em.Progress, PriorInfo, tf.Tensor, em.Totals]:
+        return self.epoch(progress, self.batch, order, self.schedule, self.keep)
+
+
 class Trained(NamedTuple):
     """Outcome of `train`; a row of `history` is an EM iteration."""
 
@@ -110,6 +124,76 @@ def restart(stream: Stream) -> Stream:
     return stream._replace(layers=tuple(layers), width=1.0, steps=0)
 
 
+def prepare(
+    data: Data, likelihood: GaussianNoise | ProbitProduct, recipe: Recipe, stream: Stream
+) -> tuple[Problem, em.Progress]:
+    """The compiled problem, and where it starts: at the stream."""
+    rows, inputs = data.x.shape
+    dtype = np.float64 if rows < SMALL else np.float32
+    shape = padded_shape(rows, inputs)
+    total = recipe.schedule.total or float(recipe.epochs * -(-rows // recipe.batch_size))
+    schedule = recipe.schedule._replace(total=total)
+    schedule = em.Schedule(*(tf.constant(value, dtype) for value in schedule))
+    keep = tuple(tf.constant(number) for number in recipe.keep)
+    problem = Problem(_epoch(recipe, likelihood), _batch(data, shape, dtype), schedule, keep)
+    state = _state(stream, shape[1] - inputs, dtype)
+    average = tuple(layer.mean for layer in state.layers)
+    slabs = [recipe.slab / n for n in (inputs, *recipe.hidden)]
+    prior = _module(recipe).init(slabs, (shape[1], *recipe.hidden))
+    progress = em.Progress(state, average, prior, tf.constant(stream.steps, dtype))
+    _compile(problem, progress)
+    return problem, progress
+
+
+def _module(recipe: Recipe) -> GroupPrior:
+    return GroupPrior(
+        recipe.rules, learn_slab=recipe.learn_slab, share_incoming=recipe.share_incoming
+    )
+
+
+def _epoch(
+    recipe: Recipe, likelihood: GaussianNoise | ProbitProduct, fan_in: tuple[int, ...] = ()
+) -> Any:
+    return em.epoch_function(
+        Network(ACTIVATIONS[recipe.activation], likelihood, fan_in),
+        _module(recipe),
+        recipe.update,
+        recipe.batch_size,
+        recipe.exchanges,
+        recipe.passes,
+        recipe.damping,
+    )
+
+
+def _compile(problem: Problem, progress: em.Progress) -> None:
+    """Compile the epoch where its shapes are new: one without a row to see, its outcome dropped."""
+    epoch, batch, *others = problem
+    order = tf.constant([0, 0])
+    before = epoch.experimental_get_tracing_count()
+    epoch.get_concrete_function(progress, batch, order, *others)
+    if epoch.experimental_get_tracing_count() > before:
+        epoch(progress, batch._replace(weight=tf.zeros_like(batch.weight)), order, *others)
+
+
+def shrink(
+    problem: Problem,
+    kept: shrinking.Kept,
+    recipe: Recipe,
+    likelihood: GaussianNoise | ProbitProduct,
+) -> tuple[Problem, em.Progress]:
+    """The problem of the kept groups alone, compiled, and where it goes on."""
+    fan_in = tuple(layer.mean.shape[0] for layer in kept.progress.state.layers)
+    x = tf.gather(problem.batch.x, shrinking.columns(kept), axis=1)
+    smaller = problem._replace(
+        epoch=_epoch(recipe, likelihood, fan_in),
+        batch=problem.batch._replace(x=x),
+        keep=tuple(tf.constant(len(groups)) for groups in kept.groups),
+    )
+    progress = shrinking.drop(kept)
+    _compile(smaller, progress)
+    return smaller, progress
+
+
 def train(
     data: Data,
     likelihood: GaussianNoise | ProbitProduct,
@@ -128,44 +212,23 @@ def train(
     of the iteration: compiling, evaluating and reporting are apart.
     """
     rows, inputs = data.x.shape
-    dtype = np.float64 if rows < SMALL else np.float32
-    shape = padded_shape(rows, inputs)
-    network = Network(ACTIVATIONS[recipe.activation], likelihood)
-    module = GroupPrior(
-        recipe.rules, learn_slab=recipe.learn_slab, share_incoming=recipe.share_incoming
-    )
-    groups = [shape[1], *recipe.hidden]
-    prior = module.init([recipe.slab / n for n in (inputs, *recipe.hidden)], groups)
     steps = -(-rows // recipe.batch_size)
-    total = recipe.schedule.total or float(recipe.epochs * steps)
-    schedule = recipe.schedule._replace(total=total)
-    schedule = em.Schedule(*(tf.constant(value, dtype) for value in schedule))
-    epoch = em.epoch_function(
-        network,
-        module,
-        recipe.update,
-        recipe.batch_size,
-        recipe.exchanges,
-        recipe.passes,
-        recipe.damping,
-    )
-    batch = _batch(data, shape, dtype)
-    state = _state(stream, shape[1] - inputs, dtype)
-    average = tuple(layer.mean for layer in state.layers)
-    progress = em.Progress(state, average, prior, tf.constant(stream.steps, dtype))
-    keep = [tf.constant(number) for number in recipe.keep]
+    problem, progress = prepare(data, likelihood, recipe, stream)
+    whole, kept = progress, None
     history: list[dict[str, float]] = []
     best, posterior, width = None, None, stream.width
-    _compile(epoch, progress, batch, tf.constant([seed, 0]), schedule, keep)
     for number in range(recipe.epochs):
         began = time.perf_counter()
         order = tf.constant([seed, number + stream.steps])
-        progress, info, width, totals = epoch(progress, batch, order, schedule, keep)
+        progress, info, width, totals = problem(progress, order)
         _check(totals, steps, number)
         seconds = time.perf_counter() - began
         counted = float(width * progress.state.count) / steps if recipe.once else 1.0
         sharpness = float(width) / max(counted, 1.0)
-        posterior = _posterior(progress, info, sharpness, inputs, recipe, likelihood)
+        whole = progress
+        if kept is not None:
+            whole, info = shrinking.put_back(kept, progress, info)
+        posterior = _posterior(whole, info, sharpness, inputs, recipe, likelihood)
         row = {
             "iteration": number + 1,
             "log_evidence": float(totals.log_evidence) / steps,
@@ -179,28 +242,25 @@ def train(
         history.append(row)
         if report is not None:
             report(row, posterior)
-        if held_out is not None and number + 1 > schedule.ramp_end * recipe.epochs:
+        if held_out is not None and number + 1 > recipe.schedule.ramp_end * recipe.epochs:
             if best is None or row["held_out"] > best[1]["held_out"]:
                 best = posterior, row
             elif patience is not None and row["iteration"] - best[1]["iteration"] >= patience:
                 break
+        if kept is None and progress.k >= problem.schedule.total * problem.schedule.ramp_end:
+            samples = (recipe.epochs - number - 1) * rows * recipe.passes
+            kept = shrinking.consider(progress, info, _module(recipe), samples)
+            if kept is not None:
+                problem, progress = shrink(problem, kept, recipe, likelihood)
     if best is not None:
         posterior = best[0]
     assert posterior is not None  # epochs >= 1
     return Trained(
         posterior,
-        _stream(progress, inputs, float(width)),
+        _stream(whole, inputs, float(width)),
         history[-1]["log_evidence"],
         history,
     )
-
-
-def _compile(epoch, progress: em.Progress, batch: Batch, *others) -> None:
-    """Compile the epoch where its shapes are new: one without a row to see, its outcome dropped."""
-    before = epoch.experimental_get_tracing_count()
-    epoch.get_concrete_function(progress, batch, *others)
-    if epoch.experimental_get_tracing_count() > before:
-        epoch(progress, batch._replace(weight=tf.zeros_like(batch.weight)), *others)
 
 
 def evaluate(posterior: Posterior, data: Data) -> float:

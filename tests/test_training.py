@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from emtdamp import recipes, training
 from emtdamp.errors import EmtdampError
-from emtdamp.estimators import EMTDAMPRegressor
-from emtdamp.likelihoods import GaussianNoise
+from emtdamp.estimators import EMTDAMPClassifier, EMTDAMPRegressor
+from emtdamp.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.training import Data
 
 
@@ -116,3 +116,72 @@ def test_compiling_and_reporting_are_not_in_an_iterations_seconds():
     )
     total = time.perf_counter() - began
     assert sum(row["seconds"] for row in trained.history) < (total - 0.3) / 2
+
+
+def classes(rows, inputs=8, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, inputs))
+    y = (x[:, :4] @ rng.normal(size=(4, 3))).argmax(1).astype(np.int32)
+    return Data(x, y, np.ones(rows))
+
+
+@pytest.mark.parametrize("rows", [300, 2400])  # float64 and padded, float32
+def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
+    given, likelihood = classes(rows), ProbitProduct()
+    params = EMTDAMPClassifier(
+        (12,), sparsity=0.5, input_sparsity=0.5, em_iters=6, batch_size=50
+    ).get_params()
+    plan = recipes.make(params, rows, 8, 3, 1.0, counted=rows, once=False)
+    plan = plan._replace(schedule=plan.schedule._replace(ramp_end=0.5))
+    shapes, epoch_function = [], training.em.epoch_function
+
+    def fit(seconds):
+        def noted(*settings):
+            epoch = epoch_function(*settings)
+            shapes.append(settings[0].fan_in)
+            return epoch
+
+        monkeypatch.setattr(training.shrinking, "COMPILE_SECONDS", seconds)
+        monkeypatch.setattr(training.em, "epoch_function", noted)
+        return training.train(given, likelihood, plan, training.start(plan, 8, 3, 0), seed=0)
+
+    whole, small = fit(1e9), fit(0.0)
+    width = training.padded_shape(rows, 8)[1] + 1
+    assert shapes == [(), (), (width, 13)]  # once
+    assert_array_equal(whole.posterior.active[0], small.posterior.active[0])
+    assert_array_equal(whole.posterior.active[1], small.posterior.active[1])
+    rtol, atol = (1e-6, 1e-7) if rows < training.SMALL else (2e-3, 2e-4)
+    for one, two in zip(
+        whole.posterior.propagate(given.x), small.posterior.propagate(given.x), strict=True
+    ):
+        assert_allclose(one, two, rtol=rtol, atol=atol)
+    for one, two in zip(whole.posterior.log_odds, small.posterior.log_odds, strict=True):
+        assert_array_equal(one > 0, two > 0)
+    assert [row.keys() for row in whole.history] == [row.keys() for row in small.history]
+    assert_allclose(whole.log_evidence, small.log_evidence, rtol=1e-3)
+    for one, two in zip(whole.stream.layers, small.stream.layers, strict=True):
+        assert [part.shape for part in one] == [part.shape for part in two]
+    again = training.restart(small.stream)
+    assert training.train(given, likelihood, plan, again, seed=1).posterior.mean[0].shape == (9, 12)
+
+
+def test_a_fit_shrinks_only_where_that_saves_more_than_it_costs():
+    worthwhile = training.shrinking.worthwhile
+    assert not worthwhile((784, 128, 10), (784, 13, 10), 3 * 10_000)
+    assert not worthwhile((784, 128, 10), (784, 13, 10), 3 * 60_000)  # 1.7 s saved in 6
+    assert worthwhile((784, 128, 10), (784, 13, 10), 12 * 60_000)
+    assert worthwhile((784, 1024, 10), (784, 512, 10), 3 * 60_000)
+    assert not worthwhile((784, 1024, 10), (784, 1024, 10), 1e12)
+
+
+@pytest.mark.parametrize("setting", [{"sparsity": "auto"}, {"share_incoming": True}])
+def test_groups_that_may_come_back_stay_in_the_fit(setting):
+    given = classes(300)
+    params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
+    plan = recipes.make(params.get_params(), 300, 8, 3, 1.0, counted=300, once=False)
+    problem, progress = training.prepare(
+        given, ProbitProduct(), plan, training.start(plan, 8, 3, 0)
+    )
+    progress, info, *_ = problem(progress, training.tf.constant([0, 0]))
+    module = training._module(plan)
+    assert training.shrinking.consider(progress, info, module, 1e15) is None
