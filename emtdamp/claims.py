@@ -1,7 +1,7 @@
 """Claims: what a source says beside what came out here, and a verdict that is always computed.
 
-The pages of the book make them (`numeric`, `statement`), show them (`comparison`) and record them;
-`scoreboard` collects them from the records.
+The pages of the book make them (`numeric`, `statement`; `goal` for what the book asks of its own
+algorithm), show them (`comparison`) and record them; `scoreboard` collects them from the records.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Scalar = int | float | bool | str
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of `source` beside what came out here; made by `numeric` or `statement`."""
+    """A claim of `source` beside what came out here; made by `numeric`, `statement` or `goal`."""
 
     source: str
     text: str
@@ -33,10 +33,17 @@ class Claim:
     sd: float | None = None
     n: int | None = None
     holds: bool | None = None
+    aim: float | None = None
 
     @property
     def verdict(self) -> str:
         """Computed, never given: a number within its tolerance, a statement by its condition."""
+        if self.aim is not None:
+            ours, required = float(self.ours), float(self.reported)
+            sign = 1 if self.aim > required else -1
+            if sign * (ours - self.aim) >= -1e-9:  # a mean of equal numbers may round below them
+                return "aim reached"
+            return "met" if sign * (ours - required) >= -1e-9 else "missed"
         if self.tolerance is None:
             return "holds" if self.holds else "does not hold"
         gap = abs(float(self.ours) - float(self.reported))
@@ -62,15 +69,45 @@ def numeric(
     >>> numeric("accuracy", reported=0.93, ours=0.92, tolerance=0.01, why="one sd").verdict
     'reproduced'
     """
-    numbers = {"reported": reported, "ours": ours, "tolerance": tolerance}
-    numbers |= {} if sd is None else {"sd": sd}
-    values = {name: scalar(f"{name} of claim {text!r}", v) for name, v in numbers.items()}
+    values = _numbers(text, reported=reported, ours=ours, tolerance=tolerance, sd=sd)
+    return Claim(source, text, why=why, n=n, **values)
+
+
+def goal(
+    text: str,
+    *,
+    required: float,
+    aim: float,
+    ours: float,
+    why: str = "",
+    sd: float | None = None,
+    n: int | None = None,
+    source: str = "this book",
+) -> Claim:
+    """Set a goal: met if ours is at least as good as `required`, and reached if as `aim`.
+
+    An `aim` above `required` means that more is better, one below it that less is.
+
+    >>> goal("test error", required=0.03, aim=0.02, ours=0.025).verdict
+    'met'
+    """
+    if aim == required:
+        raise UsageError(f"aim of claim {text!r} is {aim}: give one that differs from required")
+    values = _numbers(text, reported=required, aim=aim, ours=ours, sd=sd)
+    return Claim(source, text, why=why, n=n, **values)
+
+
+def _numbers(text: str, **given: float | None) -> dict[str, Any]:
+    """Check a claim's numbers; an sd of None is left out."""
+    if given["sd"] is None:
+        del given["sd"]
+    values = {name: scalar(f"{name} of claim {text!r}", value) for name, value in given.items()}
     for name, value in values.items():
         if isinstance(value, (str, bool)):
             raise UsageError(f"{name} of claim {text!r} is {value!r}: give a number")
         if name in ("tolerance", "sd") and value < 0:
             raise UsageError(f"{name} of claim {text!r} is {value}: give 0 or more")
-    return Claim(source, text, why=why, n=n, **values)  # pyright: ignore[reportArgumentType]
+    return values
 
 
 def statement(
@@ -103,10 +140,7 @@ def comparison(claims: Sequence[Claim]) -> pd.DataFrame:
     >>> comparison([accuracy]).iloc[0].tolist()
     ['accuracy', '0.93', '0.92', '-0.01', '0.01: one sd', 'reproduced']
     """
-    rows = [
-        (c.text, _shown(c.reported), _ours(c), _difference(c), _reason(c), c.verdict)
-        for c in claims
-    ]
+    rows = [(c.text, _reported(c), _ours(c), _difference(c), _reason(c), c.verdict) for c in claims]
     names = ["Claim", "Reported", "Ours", "Difference", "Tolerance and why", "Verdict"]
     return pd.DataFrame(rows, columns=pd.Index(names))
 
@@ -117,13 +151,19 @@ def _shown(value: Scalar) -> str:
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
 
 
+def _reported(claim: Claim) -> str:
+    aim = "" if claim.aim is None else f" (aim {_shown(claim.aim)})"
+    return _shown(claim.reported) + aim
+
+
 def _ours(claim: Claim) -> str:
     spread = "" if claim.sd is None else f" ± {claim.sd:.2g}"
     return _shown(claim.ours) + spread + ("" if claim.n is None else f" (n = {claim.n})")
 
 
 def _difference(claim: Claim) -> str:
-    return "" if claim.tolerance is None else f"{claim.ours - claim.reported:+.4g}"  # type: ignore
+    number = claim.tolerance is not None or claim.aim is not None
+    return f"{claim.ours - claim.reported:+.4g}" if number else ""  # type: ignore
 
 
 def _reason(claim: Claim) -> str:

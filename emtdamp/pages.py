@@ -26,7 +26,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from emtdamp.claims import Claim, Scalar, comparison, numeric, scalar, scoreboard, statement
+from emtdamp.claims import (
+    Claim,
+    Scalar,
+    comparison,
+    goal,
+    numeric,
+    scalar,
+    scoreboard,
+    statement,
+)
 from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.records import versions
 
@@ -36,6 +45,7 @@ __all__ = [
     "Parameter",
     "comparison",
     "environment",
+    "goal",
     "numeric",
     "parameters",
     "scoreboard",

@@ -24,6 +24,8 @@ COLOURS = {
     "adam, cosine": _PALETTE[4],
     "random": _PALETTE[7],
     "em-tdamp": _PALETTE[1],
+    "em-tdamp, unpruned": _PALETTE[9],
+    "em-tdamp, window": "#7a3e00",
 }
 SERIES = (_PALETTE[0], _PALETTE[1], _PALETTE[2])
 

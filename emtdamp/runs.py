@@ -17,6 +17,7 @@ from scipy.special import expit
 from sklearn.metrics import confusion_matrix
 
 from emtdamp import datasets, metrics, recipes
+from emtdamp.em import Update
 from emtdamp.errors import UsageError
 from emtdamp.estimators import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.posterior import Posterior
@@ -42,7 +43,7 @@ class Settings:
 
     hidden: neurons of the one hidden layer. em_iters, batch_size: as the estimators'.
     sparsity, input_sparsity: fraction of the hidden neurons and inputs to prune, "auto": rho by EM.
-    seed: of everything random.
+    update: form of the minibatches' steps, as the estimators'. seed: of everything random.
     """
 
     hidden: int = 128
@@ -50,6 +51,7 @@ class Settings:
     em_iters: int | Auto = "auto"
     sparsity: float | Auto = 0.0
     input_sparsity: float | Auto = 0.0
+    update: Update = "decoupled"
     seed: int = 0
 
     def parameters(self) -> dict[str, Any]:

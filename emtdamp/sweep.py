@@ -110,7 +110,8 @@ def run_study(study: Path, jobs: int, overwrite: bool = False) -> pd.DataFrame:
     """Run a committed study, ``NAME.yml``, and write ``NAME.csv`` beside it.
 
     The file has exactly a `title`, a `notebook` (relative to the file) and a `grid` (lists of
-    values by parameter). Cells are kept in ``_generated/NAME``, so that a study can be continued.
+    values by parameter), or a list of grids that run one after the other. Cells are kept in
+    ``_generated/NAME`` (``_generated/NAME-0`` and so on), so that a study can be continued.
     """
     _require("yaml")
     import yaml
@@ -121,13 +122,21 @@ def run_study(study: Path, jobs: int, overwrite: bool = False) -> pd.DataFrame:
         raise UsageError(f"study {study} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or set(content) != {"title", "notebook", "grid"}:
         raise UsageError(f"study {study}: expected exactly title, notebook and grid")
-    grid = content["grid"]
-    if not isinstance(grid, dict) or not all(isinstance(v, list) for v in grid.values()):
-        raise UsageError(f"study {study}: grid is {grid!r}: expected lists of values by parameter")
-    texts = {str(name): [str(value) for value in values] for name, values in grid.items()}
+    several = isinstance(content["grid"], list) and content["grid"]
     notebook = study.parent / str(content["notebook"])
-    frame = run(notebook, texts, jobs, study.parent / "_generated" / study.stem, overwrite)
-    frame = frame.drop(columns="status")
+    texts, frames = [], []
+    for grid in several or [content["grid"]]:
+        if not isinstance(grid, dict) or not all(isinstance(v, list) for v in grid.values()):
+            raise UsageError(
+                f"study {study}: grid is {grid!r}: expected lists of values by parameter"
+            )
+        texts.append({str(name): [str(value) for value in v] for name, v in grid.items()})
+        _points(notebook, _declared(notebook), texts[-1])  # all are checked before one runs
+    for number, grid in enumerate(texts):
+        folder = f"{study.stem}-{number}" if several else study.stem
+        out = study.parent / "_generated" / folder
+        frames.append(run(notebook, grid, jobs, out, overwrite))
+    frame = pd.concat(frames, ignore_index=True).drop(columns="status")
     write_text(study.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
     return frame
 

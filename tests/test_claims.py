@@ -1,4 +1,6 @@
+import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -40,6 +42,38 @@ def test_a_verdict_cannot_be_given():
     claim = claims.statement("pruned", reported="yes", ours="no", holds=False, why="zero weights")
     with pytest.raises(AttributeError):
         claim.verdict = "holds"
+
+
+@pytest.mark.parametrize(
+    ("required", "aim", "ours", "verdict"),
+    [
+        (0.96, 0.97, 0.98, "aim reached"),
+        (0.96, 0.97, np.mean([0.97] * 3), "aim reached"),  # rounds to less than 0.97
+        (0.96, 0.97, 0.9699, "met"),
+        (0.96, 0.97, 0.96, "met"),
+        (0.96, 0.97, 0.9599, "missed"),
+        (0.06, 0.05, 0.05, "aim reached"),
+        (0.06, 0.05, 0.055, "met"),
+        (0.06, 0.05, 0.0601, "missed"),
+    ],
+)
+def test_a_goal_is_missed_met_or_reached_on_the_side_of_its_aim(required, aim, ours, verdict):
+    goal = claims.goal("score", required=required, aim=aim, ours=ours)
+    assert goal.verdict == verdict
+    (row,) = claims.comparison([goal]).to_dict("records")
+    assert row["Reported"] == f"{required} (aim {aim})" and row["Verdict"] == verdict
+
+
+def test_a_goal_is_read_back_from_a_record(tmp_path):
+    goal = claims.goal("score", required=1, aim=2, ours=1.5, sd=0.1, n=3)
+    (tmp_path / "page.json").write_text(json.dumps({"page": "p", "claims": [asdict(goal)]}))
+    (row,) = claims.scoreboard(tmp_path).to_dict("records")
+    assert (row["Source"], row["Verdict"], row["Difference"]) == ("this book", "met", "+0.5")
+
+
+def test_a_goal_needs_a_direction():
+    with pytest.raises(UsageError, match=r"aim of claim 'score' is 0.5: give one that differs"):
+        claims.goal("score", required=0.5, aim=0.5, ours=1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Runs on the package's data: what is scored is what is kept, and what the estimator would give."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -58,6 +60,14 @@ def test_unpruned_is_the_run_with_nothing_to_prune(task, result):
     assert found["unpruned_test_rmse"] == dense.metrics["test_rmse"]
     assert found["unpruned_parameters"] == 14 * 8 + 9
     assert found["unpruned_test_rmse"] != result.metrics["test_rmse"]
+
+
+def test_the_form_of_the_steps_is_a_setting(task, result):
+    window = runs.train(task, replace(SETTINGS, update="window"))
+    model = EMTDAMPRegressor((8,), em_iters=3, sparsity=0.5, update="window", random_state=1)
+    mean = model.fit(task.x, task.y).predict(task.x_test)
+    np.testing.assert_allclose(window.predicted[:, 0], mean, rtol=1e-9)
+    assert window.metrics["test_rmse"] != result.metrics["test_rmse"]
 
 
 def test_auto_becomes_the_numbers_it_stands_for():

@@ -288,6 +288,26 @@ def test_a_study_is_written_beside_its_file_by_the_module(notebook, executions, 
     assert len(pd.read_csv(study.with_suffix(".csv"))) == 3
 
 
+def test_a_study_may_have_several_grids(notebook, executions, tmp_path):
+    study = tmp_path / "sweeps" / "tiny.yml"
+    study.parent.mkdir()
+    text = "title: T\nnotebook: ../book/tiny.ipynb\ngrid: [{seed: [0, 1]}, {sparsity: [%s]}]"
+    study.write_text(text % "never")
+    with pytest.raises(UsageError, match="parameter sparsity is 'never'"):
+        sweep.run_study(study, 1)
+    assert not executions.exists()
+    study.write_text(text % "0.75")
+    frame = sweep.run_study(study, 1)
+    assert frame[["sparsity", "seed", "score"]].to_numpy().tolist() == [
+        [0.5, 0, 0.5],
+        [0.5, 1, 1.5],
+        [0.75, 0, 0.75],
+    ]
+    pd.testing.assert_frame_equal(pd.read_csv(study.with_suffix(".csv")), frame, check_dtype=False)
+    sweep.run_study(study, 1)
+    assert len(lines(executions)) == 3  # nothing was run again
+
+
 @pytest.mark.parametrize(
     "text",
     ["- a list", "title: T\nnotebook: n.ipynb", STUDY + "more: 1", "a: [", STUDY[:-1] + "x"],

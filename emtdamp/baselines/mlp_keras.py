@@ -1,5 +1,6 @@
 """Dense networks trained by Adam: the typical MLPs that the report compares itself with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,13 +43,19 @@ class DenseSettings:
             )
 
 
-def train_dense(settings: DenseSettings, images: np.ndarray, labels: np.ndarray) -> keras.Model:
+def train_dense(
+    settings: DenseSettings,
+    images: np.ndarray,
+    labels: np.ndarray,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> keras.Model:
     """Train a dense network.
 
     Args:
         settings: what to train. Sets the global seeds of Python, NumPy and TensorFlow.
         images: (N, I), in [0, 1].
         labels: (N,) integers.
+        callbacks: that watch the training, Keras's own.
 
     Returns:
         A Keras model from (B, I) to class probabilities (B, K).
@@ -71,5 +78,7 @@ def train_dense(settings: DenseSettings, images: np.ndarray, labels: np.ndarray)
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     # not XLA: compiling each network takes longer than it saves in so short a training
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
-    model.fit(images, labels, settings.batch_size, settings.epochs, verbose=0)
+    model.fit(
+        images, labels, settings.batch_size, settings.epochs, verbose=0, callbacks=[*callbacks]
+    )
     return model

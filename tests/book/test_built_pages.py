@@ -51,6 +51,14 @@ def test_chapter_4_has_the_reports_figures_and_table(articles):
     assert [number for number, times in count.items() if times > 1] == []
 
 
+def test_chapter_7_answers_them_one_by_one(articles):
+    article = articles["07-mnist"]
+    assert {"Table 7.1", *(f"Figure 7.{n}" for n in range(1, 8))} == set(captions(article))
+    for n, figure in enumerate(article.find_all("figure"), 1):
+        answered = figure.select_one("figcaption a[href*='04-results.html#']")
+        assert answered is not None and answered.get_text() == f"Figure 4.{n}"
+
+
 @pytest.mark.parametrize("kind", ["Figure", "Table", "Listing"])
 def test_numbers_run_on_within_a_chapter(articles, kind):
     counted: dict[str, int] = {}
