@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from benchmarks.timing import Run, clocked
 from emtdamp import datasets, recipes, training
+from emtdamp.em import Progress
 from emtdamp.estimators import EMTDAMPClassifier
 from emtdamp.likelihoods import ProbitProduct
 
@@ -31,7 +32,7 @@ class Images:
 
 def em_problem(
     data: Images, hidden: tuple[int, ...], batch: int, **settings
-) -> tuple[training.Problem, object]:
+) -> tuple[training.Problem, Progress]:
     """The compiled epoch as `training.train` calls it, and where it starts; half is pruned."""
     model = EMTDAMPClassifier(hidden, batch_size=batch, em_iters=EPOCHS, sparsity=0.5, **settings)
     rows, inputs = data.x.shape
@@ -45,7 +46,11 @@ def em_problem(
 
 def em(data: Images, hidden: tuple[int, ...], batch: int, **settings) -> Run:
     """An EM iteration: shuffle, module A on all minibatches, exchanges with module B, M-steps."""
-    problem, progress = em_problem(data, hidden, batch, **settings)
+    return repeated(*em_problem(data, hidden, batch, **settings))
+
+
+def repeated(problem: training.Problem, progress: Progress) -> Run:
+    """Each run is the problem's next epoch."""
 
     def epoch() -> None:
         nonlocal progress
