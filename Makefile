@@ -2,6 +2,7 @@
 # make test      lint, type check and test
 # make env       only set up .venv
 # make sweep-X   run the long study sweeps/X.yml, or what is missing of it, and write sweeps/X.csv
+# make bench     time epochs side by side with Adam's (a quarter of an hour), write sweeps/speed.csv
 # make lock      renew requirements.lock from pyproject.toml
 # make clean     remove what the book's build leaves
 PYTHON ?= python3
@@ -15,7 +16,7 @@ HTML := book/_build/html/index.html
 export TF_CPP_MIN_LOG_LEVEL := 2
 export TF_ENABLE_ONEDNN_OPTS := 0
 
-.PHONY: env book test lock clean
+.PHONY: env book test bench lock clean
 .DELETE_ON_ERROR:
 
 env: .venv/.installed
@@ -48,6 +49,9 @@ test: .venv/.installed
 
 sweep-%: .venv/.installed
 	$(BIN)/python -m emtdamp.sweep sweeps/$*.yml --jobs 2
+
+bench: .venv/.installed
+	$(BIN)/python -m benchmarks
 
 lock: .venv/.installed
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \

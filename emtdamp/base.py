@@ -196,10 +196,9 @@ class EMTDAMP(BaseEstimator):
         held_out = None
         if self.early_stopping and not streaming:
             X, held_x, y, held_y, weight, held_weight = self._split(X, y, weight, seed)
-            held_x = self._scaling(held_x)[:, self._scaling.live]
+            held_x = self._scaling(held_x)
             held_out = Data(held_x, self._scale_y(held_y), held_weight)
-        live = self._scaling.live
-        data = Data(self._scaling(X)[:, live], self._scale_y(y), weight)
+        data = Data(self._scaling(X), self._scale_y(y), weight)
         rows, inputs = data.x.shape
         recipe = recipes.make(
             self.get_params(),

@@ -132,7 +132,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
 
     def _propagate_linear(self, X, fit):
         """As `Posterior.propagate`, with the weights' whole covariance."""
-        x = self._scaling(X)[:, self._scaling.live]
+        x = self._scaling(X)
         mean = x @ fit.mean
         var = np.einsum("bn,nm,bm->b", x, fit.cov, x) + fit.noise / self._statistics.size
         return mean * self._y_scale + self._y_center, var[:, None] * self._y_scale**2

@@ -164,12 +164,11 @@ def _total(x: tf.Tensor, axis: int) -> tf.Tensor:
     XLA vectorises each sum of halves along the last axis; a reduction whose terms are computed in
     its loop it does not, which is ten times slower.
     """
-    size = x.shape[axis]
-    while size > 1:
+    while x.shape[axis] > 1:
+        size = x.shape[axis]
         odd = size % 2
         parts = tf.split(x, [size // 2, size // 2, odd] if odd else 2, axis)
         x = tf.concat([parts[0] + parts[1], parts[2]], axis) if odd else parts[0] + parts[1]
-        size -= size // 2
     return tf.squeeze(x, axis)
 
 

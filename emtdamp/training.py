@@ -277,11 +277,14 @@ def evaluate(posterior: Posterior, data: Data) -> float:
 
 
 def _batch(data: Data, shape: tuple[int, int], dtype: type) -> Batch:
-    more_rows, more_inputs = (new - old for new, old in zip(shape, data.x.shape, strict=True))
-    x = np.pad(data.x.astype(dtype), [(0, more_rows), (0, more_inputs)])
+    rows, inputs = data.x.shape
+    more_rows = shape[0] - rows
+    x = np.zeros((shape[0], shape[1] + 1), dtype)
+    x[:rows, :inputs] = data.x
+    x[:, -1] = 1.0
     y = data.y if data.y.ndim == 1 else data.y.astype(dtype)
     return Batch(
-        tf.constant(np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)),
+        tf.constant(x),
         tf.constant(np.pad(y, [(0, more_rows)] + [(0, 0)] * (y.ndim - 1))),
         tf.constant(np.pad(data.weight.astype(dtype), (0, more_rows))),
     )
