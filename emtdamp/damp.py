@@ -83,12 +83,11 @@ class Rates(NamedTuple):
 
 class Info(NamedTuple):
     """log_evidence: mean over the minibatch's samples, before it was learnt; noise: mean E[eps^2];
-    change: largest |change of a mean|; healthy: (L, 4) bool, `QUANTITIES` of each layer finite.
+    healthy: (L, 4) bool, `QUANTITIES` of each layer finite.
     """
 
     log_evidence: tf.Tensor
     noise: tf.Tensor
-    change: tf.Tensor
     healthy: tf.Tensor
 
 
@@ -258,14 +257,9 @@ def _finish(
     result: Sweep,
 ) -> tuple[State, Info]:
     total = tf.reduce_sum(batch.weight)
-    change = [
-        tf.reduce_max(tf.abs(new.mean - old.mean))
-        for new, old in zip(new_layers, state.layers, strict=True)
-    ]
     info = Info(
         tf.reduce_sum(batch.weight * output.log_evidence) / total,
         tf.reduce_sum(batch.weight * output.noise) / total,
-        tf.reduce_max(tf.stack(change)),
         result.healthy,
     )
     return State(new_layers, state.noise, rates.keep * state.count + 1.0), info

@@ -27,10 +27,10 @@ class Schedule(NamedTuple):
 
     total: float  # minibatches in the whole fit
     warmup: float = 100.0  # steps over which the gain rises to its value
-    lr: float = 0.03  # the gain in units of 1/n at f = 0; cosine to 0
+    lr: float = 0.03  # the gain in units of 1/n at f = 0; falls linearly to 0
     momentum: float = 0.8
     clip: float = 0.1
-    memory: float = 1.0  # window of the precision
+    memory: float = 2.0  # window of the precision
     average: float = 0.5  # window of the average of the means
     width_start: float = 1.0  # window of evidence behind the posterior, geometric in f
     width_end: float = 4.0
@@ -59,7 +59,7 @@ class Progress(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Sums over an epoch."""
+    """Sums over an epoch; change: the largest |change| of the posterior's mean in it."""
 
     log_evidence: tf.Tensor
     noise: tf.Tensor
@@ -76,7 +76,7 @@ def rates(schedule: Schedule, update: Update, k: tf.Tensor, steps: tf.Tensor, co
         return Rates(tf.where(f < schedule.settle, 1.0 - forget, tf.ones_like(forget)), temper=warm)
     size = schedule.memory * steps
     keep = tf.where(count + 1.0 <= size, tf.ones_like(size), 1.0 - 1.0 / size)
-    lr = schedule.lr * warm * 0.5 * (1.0 + tf.cos(3.14159265 * f))
+    lr = schedule.lr * warm * tf.maximum(1.0 - f, 0.0)
     width = schedule.width_start * (schedule.width_end / schedule.width_start) ** f
     return Rates(
         keep=keep,
@@ -156,7 +156,7 @@ def epoch_function(
         order = tf.argsort(tf.where(real, place, tf.fill([rows], 2.0)))
         order = tf.pad(order, [[0, most * batch_size - rows]], constant_values=rows)
         order = tf.reshape(order, [most, batch_size])
-        layers = len(state.layers)
+        layers, started = len(state.layers), average
         totals = Totals(
             tf.zeros([], dtype),
             tf.zeros([], dtype),
@@ -199,7 +199,7 @@ def epoch_function(
                 totals = Totals(
                     totals.log_evidence + seen.log_evidence,
                     totals.noise + seen.noise,
-                    tf.maximum(totals.change, seen.change),
+                    totals.change,
                     tf.minimum(totals.failed, tf.where(seen.healthy, most, i - 1)),
                 )
             if update == "window":
@@ -212,6 +212,8 @@ def epoch_function(
             state = state._replace(
                 noise=tf.where(learn, 0.5 * (state.noise + mean_noise), state.noise)
             )
+        moved = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(average, started, strict=True)]
+        totals = totals._replace(change=tf.reduce_max(tf.stack(moved)))
         info = module.step(prior, messages(state, width(k, state)), kept(k))[2]
         return Progress(state, average, prior, k), info, width(k, state), totals
 
