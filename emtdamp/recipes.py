@@ -15,6 +15,7 @@ REAL = (*INTEGER, float, np.floating)
 MIN_MEMORY = 10.0  # minibatches over which the decoupled form averages its precision, at least
 
 MAX_WARMUP = 100.0  # minibatches; a fifth of a short fit
+LEARNT_NOISE_GAIN = 0.5  # v follows the residuals that large steps make too small
 
 
 def check(params: dict[str, Any]) -> None:
@@ -144,7 +145,7 @@ def make(
         total=0.0,
         learn_noise=float(noise is None),
         warmup=min(MAX_WARMUP, 0.2 * total),
-        lr=total**-0.5,
+        lr=(LEARNT_NOISE_GAIN if noise is None else 1.0) * total**-0.5,
         width_start=counts / 4,
         width_end=counts,
     )
