@@ -62,14 +62,14 @@ class _Baseline(BaseEstimator):
 
     def __init__(
         self,
-        method=None,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        method: Adam | AMP | None = None,
+        hidden_layer_sizes: int | tuple[int, ...] = (100,),
+        activation: str = "relu",
         *,
-        sparsity=0.0,
-        input_sparsity=0.0,
-        epochs="auto",
-        batch_size="auto",
+        sparsity: float = 0.0,
+        input_sparsity: float = 0.0,
+        epochs: int | str = "auto",
+        batch_size: int | str = "auto",
         random_state=None,
     ):
         self.method = method

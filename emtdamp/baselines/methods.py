@@ -142,8 +142,8 @@ class GroupLasso(Adam):
     trained on without the penalty.
     """
 
-    penalty: float = 1e-3
-    fine_tune: float = 0.2
+    penalty: float = 1e-2
+    fine_tune: float = 0.6
 
     def __post_init__(self):
         super().__post_init__()
@@ -194,7 +194,7 @@ class Gradual(Adam):
     """
 
     begin_at: float = 0.1
-    end_at: float = 0.7
+    end_at: float = 0.3
 
     def __post_init__(self):
         super().__post_init__()
