@@ -160,13 +160,13 @@ class _Baseline(BaseEstimator):
             value = getattr(self, name)
             if not isinstance(value, recipes.REAL) or not 0 <= value < 1:
                 raise UsageError(f"{name}={value!r}; give a number at least 0 and below 1")
-        epochs = self.epochs
-        number = 1 if isinstance(epochs, str) and epochs == "auto" else epochs
-        if not isinstance(number, int | np.integer) or number < 1:
-            raise UsageError(f"epochs={epochs!r}; give an integer of at least 1 or 'auto'")
-        given = self.get_params(deep=False)
-        params = {name: given[name] for name in given if name not in ("method", "epochs")}
-        params = EMTDAMPClassifier(em_iters=epochs, **params).get_params()
+        epochs = 1 if isinstance(self.epochs, str) and self.epochs == "auto" else self.epochs
+        if not isinstance(epochs, int | np.integer) or epochs < 1:
+            raise UsageError(f"epochs={self.epochs!r}; give an integer of at least 1 or 'auto'")
+        params = EMTDAMPClassifier().get_params()
+        for name, value in self.get_params(deep=False).items():
+            if name != "method":
+                params["em_iters" if name == "epochs" else name] = value
         recipes.check(params)
         if not recipes.hidden(params):
             raise UsageError("hidden_layer_sizes=(); give one hidden layer at least")
