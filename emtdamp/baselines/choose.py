@@ -35,7 +35,7 @@ def candidates() -> Iterator[tuple[str, Adam, int]]:
         yield "mnist", Adam(rate, schedule), 10
     for rate, begin, end in product(RATES[1:], (0.1, 0.2), (0.3, 0.5, 0.7)):
         yield "mnist", Gradual(rate, begin_at=begin, end_at=end), 10
-    for rate, penalty, share in product(RATES[2:], (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), (0.4, 0.6)):
+    for rate, penalty, share in product(RATES[2:], (3e-3, 1e-2, 3e-2, 1e-1, 3e-1), (0.4, 0.6)):
         yield "mnist", GroupLasso(rate, penalty=penalty, fine_tune=share), 10
     for rate, batches in product(RATES[1:], (1, 10)):
         yield "mnist", GroupSNIP(rate, batches=batches), 10

@@ -66,7 +66,7 @@ class Adam:
         fine_tune: share of the epochs left after pruning, in [0, 1); at 0 pruning is the last step.
     """
 
-    rate: float = 5e-3
+    rate: float = 2e-3
     schedule: Literal["constant", "cosine"] = "cosine"
     fine_tune: float = 0.0
 
@@ -142,8 +142,9 @@ class GroupLasso(Adam):
     trained on without the penalty.
     """
 
-    penalty: float = 1e-2
+    rate: float = 5e-3
     fine_tune: float = 0.6
+    penalty: float = 0.3
 
     def __post_init__(self):
         super().__post_init__()
@@ -162,6 +163,7 @@ class GroupSNIP(Adam):
     minibatches.
     """
 
+    rate: float = 5e-3
     batches: int = 10
 
     def __post_init__(self):
@@ -193,6 +195,7 @@ class Gradual(Adam):
         begin_at, end_at: share of the steps where the ramp begins and ends, 0 <= begin < end <= 1.
     """
 
+    rate: float = 5e-3
     begin_at: float = 0.1
     end_at: float = 0.3
 
