@@ -2,12 +2,12 @@
 
     model = BaselineClassifier(Gradual(), (128,), sparsity=0.5, random_state=0).fit(X, y)
 
-`BaselineClassifier` and `BaselineRegressor` train a network by a method: `Adam`, `GroupLasso`,
-`GroupSNIP`, `Gradual` or `AMP`. The other modules are baselines by themselves.
+`BaselineClassifier` and `BaselineRegressor` train a network by a method: `Adam`, `Magnitude`,
+`GroupLasso`, `GroupSNIP`, `Gradual` or `AMP`. The other modules are baselines by themselves.
 """
 
 from emtdamp.baselines.estimators import BaselineClassifier, BaselineRegressor
-from emtdamp.baselines.methods import AMP, Adam, Gradual, GroupLasso, GroupSNIP
+from emtdamp.baselines.methods import AMP, Adam, Gradual, GroupLasso, GroupSNIP, Magnitude
 
 __all__ = [
     "AMP",
@@ -17,4 +17,5 @@ __all__ = [
     "Gradual",
     "GroupLasso",
     "GroupSNIP",
+    "Magnitude",
 ]

@@ -22,25 +22,28 @@ import numpy as np
 
 from emtdamp import datasets, metrics
 from emtdamp.baselines.estimators import BaselineClassifier, BaselineRegressor
-from emtdamp.baselines.methods import Adam, Gradual, GroupLasso, GroupSNIP
+from emtdamp.baselines.methods import Adam, Gradual, GroupLasso, GroupSNIP, Magnitude
 
 TABLE = Path(__file__).with_name("settings.csv")
 COLUMNS = ("data", "method", "epochs", "runs", "score")
-RATES = (1e-3, 2e-3, 5e-3, 1e-2)
+RATES = (1e-3, 2e-3, 3e-3, 5e-3, 1e-2)
 
 
 def candidates() -> Iterator[tuple[str, Adam, int]]:
     """Data, method and epochs of all that is tried."""
     for rate, schedule in product(RATES, ("constant", "cosine")):
         yield "mnist", Adam(rate, schedule), 10
-    for rate, begin, end in product(RATES[1:], (0.1, 0.2), (0.3, 0.5, 0.7)):
-        yield "mnist", Gradual(rate, begin_at=begin, end_at=end), 10
-    for rate, penalty, share in product(RATES[2:], (3e-3, 1e-2, 3e-2, 1e-1, 3e-1), (0.4, 0.6)):
+    for rate, begin, end in product((2e-3, 3e-3, 5e-3, 1e-2), (0.1, 0.2), (0.3, 0.4, 0.5)):
+        if end != 0.4 or rate in (3e-3, 5e-3):
+            yield "mnist", Gradual(rate, begin_at=begin, end_at=end), 10
+    for share in (0.2, 0.4, 0.6):
+        yield "mnist", Magnitude(5e-3, fine_tune=share), 10
+    for rate, penalty, share in product((5e-3, 1e-2), (3e-3, 1e-2, 3e-2, 0.1, 0.3), (0.4, 0.6)):
         yield "mnist", GroupLasso(rate, penalty=penalty, fine_tune=share), 10
-    for rate, batches in product(RATES[1:], (1, 10)):
+    for rate, batches in product((2e-3, 5e-3, 1e-2), (1, 10)):
         yield "mnist", GroupSNIP(rate, batches=batches), 10
     for method, rate, epochs in product(
-        (Adam, Gradual, GroupLasso, GroupSNIP), RATES[1:], (55, 110, 220)
+        (Adam, Gradual, GroupLasso, GroupSNIP), (3e-3, 5e-3, 1e-2), (110, 220)
     ):
         yield "boston", method(rate), epochs
 

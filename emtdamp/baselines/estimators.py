@@ -28,7 +28,8 @@ PARAMETERS = """
 
     Parameters
     ----------
-    method : one of `emtdamp.baselines`: Adam, GroupLasso, GroupSNIP, Gradual, AMP; None is Adam().
+    method : one of `emtdamp.baselines`: Adam, Magnitude, GroupLasso, GroupSNIP, Gradual,
+        AMP; None is Adam().
     hidden_layer_sizes : integers >= 1, neurons of each hidden layer, one at least.
     activation : "relu", "tanh" or "identity".
     sparsity : fraction of the neurons of each hidden layer to prune, in [0, 1): exactly
@@ -153,9 +154,7 @@ class _Baseline(BaseEstimator):
         """The method, and the parameters as EM-TDAMP's, all of which are in their ranges."""
         method = Adam() if self.method is None else self.method
         if not isinstance(method, Adam | AMP):
-            raise UsageError(
-                f"method={method!r}; give Adam(), GroupLasso(), GroupSNIP(), Gradual() or AMP()"
-            )
+            raise UsageError(f"method={method!r}; give Adam() or another of emtdamp.baselines")
         for name in ("sparsity", "input_sparsity"):
             value = getattr(self, name)
             if not isinstance(value, recipes.REAL) or not 0 <= value < 1:

@@ -17,10 +17,11 @@ from emtdamp.baselines import (
     Gradual,
     GroupLasso,
     GroupSNIP,
+    Magnitude,
 )
 from emtdamp.errors import EmtdampError, UsageError
 
-METHODS = [Adam(), Adam(fine_tune=0.3), GroupLasso(), GroupSNIP(), Gradual(), AMP()]
+METHODS = [Adam(), Magnitude(fine_tune=0.3), GroupLasso(), GroupSNIP(), Gradual(), AMP()]
 PRUNED = {"sparsity": 0.5, "input_sparsity": 0.25, "random_state": 0}
 
 
@@ -157,7 +158,7 @@ def test_when_groups_are_dropped(digits):
         return [row["active_1"] for row in model.fit(*digits).history_]
 
     assert left(Adam()) == [20] * 9 + [10]
-    assert left(Adam(fine_tune=0.3)) == [20] * 6 + [10] * 4  # the last step of the 7th epoch
+    assert left(Magnitude(fine_tune=0.3)) == [20] * 6 + [10] * 4  # the last step of the 7th epoch
     assert left(GroupSNIP()) == [10] * 10
     ramp = left(Gradual(begin_at=0.2, end_at=0.8))
     share = np.clip((np.arange(1, 11) / 10 - 0.2) / 0.6, 0, 1)
@@ -180,7 +181,7 @@ def test_settings_out_of_range_are_named(digits):
     for method, settings, text in [
         (Adam, {"rate": 0.0}, "rate=0.0; give a number above 0"),
         (Adam, {"schedule": "linear"}, "schedule='linear'; use constant or cosine"),
-        (Adam, {"fine_tune": 1.0}, "fine_tune=1.0"),
+        (Magnitude, {"fine_tune": 1.0}, "fine_tune=1.0"),
         (GroupLasso, {"penalty": -1}, "penalty=-1"),
         (GroupSNIP, {"batches": 0}, "batches=0"),
         (Gradual, {"begin_at": 0.5, "end_at": 0.5}, "give 0 <= begin < end <= 1"),
