@@ -38,8 +38,8 @@ def friedman():
 
 @parametrize_with_checks(
     [
-        BaselineClassifier(hidden_layer_sizes=(10,)),
-        BaselineRegressor(hidden_layer_sizes=(10,)),
+        BaselineClassifier(hidden_layer_sizes=(10,), epochs=50),
+        BaselineRegressor(hidden_layer_sizes=(10,), epochs=50),
     ]
 )
 def test_scikit_learn_checks(estimator, check):
