@@ -227,7 +227,8 @@ class BaselineClassifier(ClassifierMixin, _Baseline):
 
     def predict(self, X):
         """(B,) the class of the highest probability."""
-        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+        best = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def _encode(self, y):
         check_classification_targets(y)
