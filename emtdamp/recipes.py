@@ -15,7 +15,9 @@ REAL = (*INTEGER, float, np.floating)
 MIN_MEMORY = 10.0  # minibatches over which the decoupled form averages its precision, at least
 
 MAX_WARMUP = 100.0  # minibatches; a fifth of a short fit
-LEARNT_NOISE_GAIN = 0.5  # v follows the residuals that large steps make too small
+# Where v is learnt it follows the residuals, which large steps make too small.
+LEARNT_NOISE_GAIN = 0.7
+LEARNT_NOISE_MEMORY = 4.0
 
 
 def check(params: dict[str, Any]) -> None:
@@ -149,7 +151,8 @@ def make(
         width_start=counts / 4,
         width_end=counts,
     )
-    schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
+    memory = schedule.memory if noise is not None else LEARNT_NOISE_MEMORY
+    schedule = schedule._replace(memory=max(memory, MIN_MEMORY / steps))
     return Recipe(
         hidden=hidden(params),
         activation=params["activation"],
