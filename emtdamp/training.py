@@ -6,6 +6,7 @@ weight 0 leave every sum unchanged, an input that is always 0 says nothing about
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from emtdamp.posterior import Posterior
 from emtdamp.prior import GroupPrior, PriorInfo
 
 SMALL = 2000  # rows below which training runs in float64 and is padded
+DIVERGED = -1e6  # log evidence of a sample: a thousand deviations off
 
 
 class Recipe(NamedTuple):
@@ -41,7 +43,7 @@ class Recipe(NamedTuple):
     learn_slab: bool
     share_incoming: bool
     noise: float  # v at the start
-    once: bool  # the posterior's variances count each row once, however often the fit did
+    once: bool  # predictive variances count each row once, however often the fit did
     schedule: em.Schedule  # total 0: `epochs` of them
 
 
@@ -223,12 +225,12 @@ def train(
         progress, info, width, totals = problem(progress, order)
         _check(totals, steps, number)
         seconds = time.perf_counter() - began
-        counted = float(width * progress.state.count) / steps if recipe.once else 1.0
-        sharpness = float(width) / max(counted, 1.0)
+        counts = float(width * progress.state.count) / steps if recipe.once else 1.0
         whole = progress
         if kept is not None:
             whole, info = shrinking.put_back(kept, progress, info)
-        posterior = _posterior(whole, info, sharpness, inputs, recipe, likelihood)
+        posterior = _posterior(whole, info, float(width), inputs, recipe, likelihood)
+        posterior = replace(posterior, counts=max(counts, 1.0))
         row = {
             "iteration": number + 1,
             "log_evidence": float(totals.log_evidence) / steps,
@@ -373,4 +375,10 @@ def _check(totals: em.Totals, steps: int, number: int) -> None:
             f"the {damp.QUANTITIES[quantity]} of layer {layer + 1} is no longer finite in "
             f"iteration {number + 1}, minibatch {failed.min() + 1}; use a larger batch_size, "
             "passes=1, or damping of 0.5 and more"
+        )
+    log_evidence = float(totals.log_evidence) / steps
+    if log_evidence < DIVERGED:
+        raise EmtdampError(
+            f"the fit diverges: the log evidence of a sample is {log_evidence:.3g} in iteration "
+            f"{number + 1}; use update='decoupled', damping of 0.5 and more, or fewer layers"
         )

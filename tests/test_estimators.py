@@ -80,10 +80,12 @@ def test_parts_of_the_deviation_add_up(friedman, pruned):
         pruned.predict(X, return_std="both")
 
 
-def test_predictive_deviation_covers(friedman):
+@pytest.mark.parametrize("settings", [{}, {"hidden_layer_sizes": (50, 50), "sparsity": 0.5}])
+def test_predictive_deviation_covers(friedman, settings):
     X, y = friedman
     X, held_x, y, held_y = train_test_split(X, y, random_state=0)
-    mean, std = EMTDAMPRegressor(random_state=0).fit(X, y).predict(held_x, return_std=True)
+    model = EMTDAMPRegressor(**settings, random_state=0).fit(X, y)
+    mean, std = model.predict(held_x, return_std=True)
     assert 0.8 < np.mean(np.abs(held_y - mean) < 1.96 * std) <= 1.0
     assert np.sqrt(np.mean((held_y - mean) ** 2)) < 2.0  # 5.0 is the deviation of y, 1.0 the noise
 

@@ -50,6 +50,20 @@ def test_moments_agree_with_samples():
     np.testing.assert_allclose(np.exp(by_samples), np.exp(network.log_probabilities(X)), atol=0.06)
 
 
+def test_counts_widen_the_predictive_distribution_and_leave_its_mean():
+    once = draw(
+        sizes=(7, 300, 3), share=1.0, spread=0.3, dtype=np.float64, likelihood=GaussianNoise()
+    )
+    often = replace(once, counts=4.0)
+    w, var = once.propagate(X)
+    mean, wider = often.propagate(X)
+    np.testing.assert_array_equal(mean, w)
+    np.testing.assert_allclose(wider, 4 * var)
+    z = often.sample(X, 500, seed=0)
+    np.testing.assert_allclose(mean, z.mean(0), atol=5 * np.sqrt(wider / 500).max())
+    np.testing.assert_allclose(wider, z.var(0), rtol=0.3)
+
+
 def test_probabilities_are_normalised_and_ranked_by_the_mean():
     p = np.exp(draw().log_probabilities(X))
     np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
@@ -117,14 +131,14 @@ def test_units_are_those_of_the_data_also_in_the_file(tmp_path, likelihood):
     network = draw(likelihood=likelihood)
     center, scale = np.arange(7.0), np.arange(1.0, 8.0)
     y_units = Units(3.0, 2.0) if isinstance(likelihood, GaussianNoise) else Units()
-    raw = replace(network, x_units=Units(center, scale), y_units=y_units).prune()
+    raw = replace(network, x_units=Units(center, scale), y_units=y_units, counts=2.0).prune()
     again = posterior.load(raw.save(tmp_path / "posterior.npz"))
     x = X * scale + center
     w, var = network.propagate(X)
     for got in (raw, again):
         mean, var_y = got.propagate(x)
         np.testing.assert_allclose(mean, w * y_units.scale + y_units.center, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(var_y, var * y_units.scale**2, rtol=1e-4)
+        np.testing.assert_allclose(var_y, 2 * var * y_units.scale**2, rtol=1e-4)
         assert got.noise_variance == network.noise * y_units.scale**2
     for one, two in zip(raw.propagate(x), again.propagate(x), strict=True):
         np.testing.assert_array_equal(one, two)

@@ -99,6 +99,24 @@ def test_a_nan_names_layer_quantity_and_iteration():
         train(given)
 
 
+def test_a_fit_that_diverges_says_so(monkeypatch):
+    monkeypatch.setattr(training, "DIVERGED", 0.0)
+    with pytest.raises(EmtdampError, match=r"diverges: the log evidence of a sample is -"):
+        train(data())
+
+
+def test_repetitions_widen_the_prediction_and_not_the_weights():
+    given = data()
+    plan, stream = recipe(90, em_iters=30), training.start(recipe(90), 3, 1, seed=0)
+    once, often = (
+        training.train(given, GaussianNoise(), plan._replace(once=o), stream, seed=0).posterior
+        for o in (True, False)
+    )
+    assert once.counts > 1.5 and often.counts == 1
+    for a, b in zip(once.var, often.var, strict=True):
+        assert_array_equal(a, b)
+
+
 def test_held_out_rows_choose_the_iterate():
     given, other = data(), data(seed=1)
     trained = train(given, {"em_iters": 10}, held_out=other, patience=100)
