@@ -99,6 +99,11 @@ def test_a_nan_names_layer_quantity_and_iteration():
         train(given)
 
 
+def test_steps_shrink_with_the_inputs_that_are_kept():
+    whole, few = (recipe(90, inputs=16, input_sparsity=s).schedule.lr for s in (0.0, 15 / 16))
+    assert_allclose(few, whole / 2)
+
+
 def test_a_fit_that_diverges_says_so(monkeypatch):
     monkeypatch.setattr(training, "DIVERGED", 0.0)
     with pytest.raises(EmtdampError, match=r"diverges: the log evidence of a sample is -"):
