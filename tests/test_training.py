@@ -99,8 +99,11 @@ def test_a_nan_names_layer_quantity_and_iteration():
         train(given)
 
 
-def test_steps_shrink_with_the_inputs_that_are_kept():
-    whole, few = (recipe(90, inputs=16, input_sparsity=s).schedule.lr for s in (0.0, 15 / 16))
+def test_steps_shrink_where_few_inputs_are_kept():
+    whole, half, few = (
+        recipe(90, inputs=40, input_sparsity=share).schedule.lr for share in (0.0, 0.5, 37 / 40)
+    )
+    assert half == whole
     assert_allclose(few, whole / 2)
 
 
