@@ -380,5 +380,5 @@ def _check(totals: em.Totals, steps: int, number: int) -> None:
     if log_evidence < DIVERGED:
         raise EmtdampError(
             f"the fit diverges: the log evidence of a sample is {log_evidence:.3g} in iteration "
-            f"{number + 1}; use update='decoupled', damping of 0.5 and more, or fewer layers"
+            f"{number + 1}; prune fewer inputs, or use the other form of update"
         )
