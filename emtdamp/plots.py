@@ -26,6 +26,12 @@ COLOURS = {
     "em-tdamp": _PALETTE[1],
     "em-tdamp, unpruned": _PALETTE[9],
     "em-tdamp, window": "#7a3e00",
+    "adam, best": _PALETTE[4],
+    "magnitude": _PALETTE[7],
+    "group lasso": _PALETTE[3],
+    "group snip": _PALETTE[8],
+    "gradual": _PALETTE[0],
+    "amp": _PALETTE[9],
 }
 SERIES = (_PALETTE[0], _PALETTE[1], _PALETTE[2])
 
@@ -278,4 +284,11 @@ def coverage(
     ax.set_xlabel("level of the central interval")
     ax.set_ylabel("share of test rows inside")
     ax.legend(loc="upper left")
+    return ax
+
+
+def digitised(points: pd.DataFrame, factor: float, ax: Axes) -> Axes:
+    """Draw `contests.reported` thin and dotted, y times factor."""
+    for method, curve in points.groupby("method"):
+        ax.plot(curve["x"], factor * curve["y"], color=COLOURS[str(method)], lw=0.8, ls=":")
     return ax

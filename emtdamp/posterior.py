@@ -112,7 +112,7 @@ class Posterior:
             for number, (m, s) in enumerate(zip(self.mean, self.var, strict=True)):
                 z = u @ (m + np.sqrt(s) * rng.standard_normal(m.shape).astype(m.dtype))
                 if number + 1 < len(self.mean):
-                    z = np.pad(_CURVES[self.activation](z), [(0, 0), (0, 1)], constant_values=1.0)
+                    z = np.pad(CURVES[self.activation](z), [(0, 0), (0, 1)], constant_values=1.0)
                 u = z
             drawn.append(u)
         outputs = np.stack(drawn)
@@ -197,7 +197,7 @@ class Posterior:
         classes = isinstance(self.likelihood, ProbitProduct)
         y_center, y_scale = self.y_units
         if classes:
-            y_scale, y_center = _PROBIT_SLOPE / math.sqrt(self.noise), 0.0
+            y_scale, y_center = self._slope, 0.0
         kernels[-1] = kernels[-1] * y_scale
         biases[-1] = biases[-1] * y_scale + y_center
         for number in range(len(kernels) - 1):
@@ -213,6 +213,11 @@ class Posterior:
             model.add(layer)
             layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
         return model
+
+    @property
+    def _slope(self) -> float:
+        """What a softmax multiplies the outputs by to rank classes as the likelihood does."""
+        return _PROBIT_SLOPE / math.sqrt(self.noise)
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one .npz (arrays, and the settings as JSON text)."""
@@ -288,7 +293,7 @@ def _number(array: np.ndarray) -> np.ndarray | float:
     return array if array.ndim else float(array)
 
 
-_CURVES = {"relu": lambda z: np.maximum(z, 0), "identity": lambda z: z, "tanh": np.tanh}
+CURVES = {"relu": lambda z: np.maximum(z, 0), "identity": lambda z: z, "tanh": np.tanh}
 _KERAS = {"relu": "relu", "identity": "linear", "tanh": "tanh"}
 
 

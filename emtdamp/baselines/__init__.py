@@ -1,1 +1,21 @@
-"""What EM-TDAMP is compared with; each module is one baseline."""
+"""What EM-TDAMP is compared with.
+
+    model = BaselineClassifier(Gradual(), (128,), sparsity=0.5, random_state=0).fit(X, y)
+
+`BaselineClassifier` and `BaselineRegressor` train a network by a method: `Adam`, `Magnitude`,
+`GroupLasso`, `GroupSNIP`, `Gradual` or `AMP`. The other modules are baselines by themselves.
+"""
+
+from emtdamp.baselines.estimators import BaselineClassifier, BaselineRegressor
+from emtdamp.baselines.methods import AMP, Adam, Gradual, GroupLasso, GroupSNIP, Magnitude
+
+__all__ = [
+    "AMP",
+    "Adam",
+    "BaselineClassifier",
+    "BaselineRegressor",
+    "Gradual",
+    "GroupLasso",
+    "GroupSNIP",
+    "Magnitude",
+]

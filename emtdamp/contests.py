@@ -1,0 +1,193 @@
+"""EM-TDAMP and the baselines side by side: the same rows, network, minibatches and rounds.
+
+    task = runs.mnist(60_000)
+    curve(model("gradual", task, rounds=30, kept=50), task)["error"]
+
+A round is a pass over the training rows. `kept` is the percentage of groups that are left, as on
+the axes of the paper's figures: of the hidden neurons, or of these and the inputs that vary.
+"""
+
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from emtdamp import runs
+from emtdamp.baselines import (
+    AMP,
+    Adam,
+    BaselineClassifier,
+    BaselineRegressor,
+    Gradual,
+    GroupLasso,
+    GroupSNIP,
+    Magnitude,
+    choose,
+)
+from emtdamp.errors import UsageError
+from emtdamp.estimators import EMTDAMPClassifier, EMTDAMPRegressor
+from emtdamp.posterior import Posterior
+
+Groups = Literal["hidden", "inputs and hidden"]
+Baseline = BaselineClassifier | BaselineRegressor
+Model = EMTDAMPClassifier | EMTDAMPRegressor | Baseline
+
+# What the figures call the methods.
+LABELS = {
+    "em-tdamp": "EM-TDAMP",
+    "em-tdamp, window": "EM-TDAMP, window form",
+    "adam": "Adam, Keras default",
+    "adam, best": "Adam, best schedule",
+    "magnitude": "magnitude pruning",
+    "group lasso": "group lasso",
+    "group snip": "group SNIP",
+    "gradual": "gradual pruning",
+    "amp": "AMP without groups",
+}
+KINDS = {
+    "adam, best": Adam,
+    "magnitude": Magnitude,
+    "group lasso": GroupLasso,
+    "group snip": GroupSNIP,
+    "gradual": Gradual,
+}
+PRUNED_AT_THE_END = ("adam", "adam, best", "amp")  # one training serves all levels
+# What the paper's figures call those of the methods that it has.
+IN_THE_PAPER = {
+    "EM-TDAMP": "em-tdamp",
+    "Adam": "adam",
+    "AMP": "amp",
+    "Group regularizer": "group lasso",
+    "Group SNIP": "group snip",
+}
+NETWORKS = {True: (128, 100), False: (50, 50)}  # hidden neurons and batch size, of classes or not
+
+
+def reported(figure: str) -> pd.DataFrame:
+    """Points read off a figure of the paper: method (our names), x, y.
+
+    `figure`: train_mnist_error, train_boston_nmse (x: rounds), sparsity_mnist_error,
+    sparsity_boston_nmse (x: percentage of groups kept); y in percent or as NMSE, two digits to be
+    trusted.
+
+    >>> reported("train_mnist_error").query("method == 'em-tdamp'").iloc[0].to_dict()
+    {'method': 'em-tdamp', 'x': 1, 'y': 5.8}
+    """
+    points = pd.read_csv(str(files("emtdamp.baselines") / "paper.csv"))
+    points = points[points["figure"] == figure]
+    if points.empty:
+        raise UsageError(f"figure={figure!r}; the docstring lists those that were read")
+    methods = points["method"].map(IN_THE_PAPER)
+    return points.assign(method=methods)[["method", "x", "y"]].reset_index(drop=True)
+
+
+def baseline(name: str, task: runs.Task, rounds: int) -> Adam | AMP:
+    """A baseline with the settings that were best on held-out rows of this data (`choose`).
+
+    Raises UsageError for a name that is not in `LABELS`, or one of EM-TDAMP.
+    """
+    if name == "adam":
+        return Adam(1e-3, "constant")
+    if name == "amp":
+        return AMP()
+    if name not in KINDS:
+        raise UsageError(f"method {name!r}; give one of {', '.join(LABELS)}")
+    if not task.classes:
+        return choose.best("boston", KINDS[name], 220)
+    data = "mnist-50000" if len(task.x) > 10_000 else "mnist-10000"
+    return choose.best(data, KINDS[name], 30 if data == "mnist-50000" and rounds > 10 else 10)
+
+
+def model(
+    name: str,
+    task: runs.Task,
+    rounds: int,
+    kept: float = 100,
+    groups: Groups = "hidden",
+    seed: int = 0,
+) -> Model:
+    """The estimator of a method, not yet fitted: 784-128-10 on MNIST, 13-50-1 on Boston.
+
+    `name`: one of `LABELS`. `kept`: percent, in (0, 100].
+    """
+    hidden, batch = NETWORKS[bool(task.classes)]
+    if not 0 < kept <= 100:
+        raise UsageError(f"kept={kept!r}; give a percentage above 0, at most 100")
+    sparsity = round(1 - kept / 100, 6)
+    given: dict[str, Any] = {
+        "hidden_layer_sizes": (hidden,),
+        "sparsity": sparsity,
+        "input_sparsity": 0.0 if groups == "hidden" else sparsity,
+        "batch_size": batch,
+        "random_state": seed,
+    }
+    if name in ("em-tdamp", "em-tdamp, window"):
+        kind = EMTDAMPClassifier if task.classes else EMTDAMPRegressor
+        given |= {"em_iters": rounds, "update": "window" if "window" in name else "decoupled"}
+        return kind(**given)
+    kind = BaselineClassifier if task.classes else BaselineRegressor
+    return kind(baseline(name, task, rounds), epochs=rounds, **given)
+
+
+def scores(task: runs.Task, posterior: Posterior) -> dict[str, float]:
+    """Of the test rows. Classes: error and nll; targets: squares, the sum of squared errors."""
+    predicted = runs.predict(task, posterior)
+    if not task.classes:
+        return {"squares": float(np.sum((predicted[:, 0] - task.y_test) ** 2))}
+    found = runs.score(task, predicted)
+    return {"error": 1 - found["accuracy"], "nll": found["nll"]}
+
+
+def curve(model: Model, task: runs.Task) -> pd.DataFrame:
+    """Fit, and return a row a round: `scores` of the network so far, and the round's seconds."""
+    rows: list[dict[str, float]] = []
+
+    def watch(row: dict[str, float], network: Posterior) -> None:
+        rows.append(scores(task, network.prune()) | {"seconds": row["seconds"]})
+
+    model.fit(task.x, task.y, monitor=watch)
+    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="round"))
+
+
+def levels(
+    name: str,
+    task: runs.Task,
+    rounds: int,
+    percentages: Iterable[float],
+    groups: Groups = "hidden",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`scores` at the end of the training for each percentage of groups kept.
+
+    Methods that prune at the end are trained once, the others once for each percentage.
+    """
+    whole = None
+    if name in PRUNED_AT_THE_END:
+        whole = model(name, task, rounds, seed=seed).fit(task.x, task.y)
+        assert isinstance(whole, Baseline)
+    rows = []
+    for kept in percentages:
+        if whole is None:
+            now = model(name, task, rounds, kept, groups, seed).fit(task.x, task.y)
+        else:
+            live, neurons = (int(a.sum()) for a in whole.active_groups_)
+            now = whole.prune(left(neurons, kept), live if groups == "hidden" else left(live, kept))
+        network = now.network_ if isinstance(now, Baseline) else now.posterior_
+        network = network.prune()
+        rows.append(
+            {"kept": kept, "neurons": int(network.active[1].sum())}
+            | {"inputs": len(network.kept_inputs), "parameters": network.parameters}
+            | scores(task, network)
+        )
+    return pd.DataFrame(rows).set_index("kept")
+
+
+def left(groups: int, kept: float) -> int:
+    """How many of `groups` a percentage is, one at least.
+
+    >>> left(128, 10), left(3, 1)
+    (13, 1)
+    """
+    return max(1, round(groups * kept / 100))
