@@ -76,11 +76,10 @@ def reported(figure: str) -> pd.DataFrame:
     {'method': 'em-tdamp', 'x': 1, 'y': 5.8}
     """
     points = pd.read_csv(str(files("emtdamp.baselines") / "paper.csv"))
-    points = points[points["figure"] == figure]
+    points = points.loc[points["figure"] == figure]
     if points.empty:
         raise UsageError(f"figure={figure!r}; the docstring lists those that were read")
-    methods = points["method"].map(IN_THE_PAPER)
-    return points.assign(method=methods)[["method", "x", "y"]].reset_index(drop=True)
+    return points.drop(columns="figure").replace({"method": IN_THE_PAPER}).reset_index(drop=True)
 
 
 def baseline(name: str, task: runs.Task, rounds: int) -> Adam | AMP:
