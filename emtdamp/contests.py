@@ -69,11 +69,11 @@ def reported(figure: str) -> pd.DataFrame:
     """Points read off a figure of the paper: method (our names), x, y.
 
     `figure`: train_mnist_error, train_boston_nmse (x: rounds), sparsity_mnist_error,
-    sparsity_boston_nmse (x: percentage of groups kept); y in percent or as NMSE, two digits to be
-    trusted.
+    sparsity_boston_nmse (x: percentage of groups kept); y is a fraction of errors or an NMSE, two
+    digits to be trusted.
 
     >>> reported("train_mnist_error").query("method == 'em-tdamp'").iloc[0].to_dict()
-    {'method': 'em-tdamp', 'x': 1, 'y': 5.8}
+    {'method': 'em-tdamp', 'x': 1, 'y': 0.0584}
     """
     points = pd.read_csv(str(files("emtdamp.baselines") / "paper.csv"))
     points = points.loc[points["figure"] == figure]
