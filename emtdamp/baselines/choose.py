@@ -46,10 +46,10 @@ def candidates() -> Iterator[tuple[str, Adam, int]]:
             yield data, GroupLasso(rate, penalty=penalty, fine_tune=share), 10
         for rate in rates:
             yield data, GroupSNIP(rate), 10
-    for rate in (1e-3, 2e-3, 3e-3, 5e-3):
+    for rate in (5e-4, 1e-3, 2e-3, 3e-3, 5e-3):
         for method in (Adam(rate), Adam(rate, "constant"), Magnitude(rate), GroupSNIP(rate)):
             yield "mnist-50000", method, 30
-        for penalty in (0.03, 0.1):
+        for penalty in (0.03, 0.1, 0.3, 1.0):
             yield "mnist-50000", GroupLasso(rate, penalty=penalty), 30
         yield "mnist-50000", Gradual(rate), 30
     for rate, epochs in product((3e-3, 5e-3, 1e-2, 2e-2), (110, 220)):
