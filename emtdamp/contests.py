@@ -7,7 +7,7 @@ A round is a pass over the training rows. `kept` is the percentage of groups tha
 the axes of the paper's figures: of the hidden neurons, or of these and the inputs that vary.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -154,7 +154,7 @@ def levels(
     name: str,
     task: runs.Task,
     rounds: int,
-    percentages: Iterable[float],
+    percentages: Sequence[float],
     groups: Groups = "hidden",
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -176,11 +176,11 @@ def levels(
         network = now.network_ if isinstance(now, Baseline) else now.posterior_
         network = network.prune()
         rows.append(
-            {"kept": kept, "neurons": int(network.active[1].sum())}
+            {"neurons": int(network.active[1].sum())}
             | {"inputs": len(network.kept_inputs), "parameters": network.parameters}
             | scores(task, network)
         )
-    return pd.DataFrame(rows).set_index("kept")
+    return pd.DataFrame(rows, index=pd.Index(percentages, name="kept"))
 
 
 def left(groups: int, kept: float) -> int:
