@@ -2,7 +2,7 @@
 
 import pytest
 
-from emtdamp import pages, runs
+from emtdamp import contests, pages, runs
 from emtdamp.baselines import report
 
 
@@ -43,3 +43,26 @@ def test_a_run_of_em_tdamp_from_the_study_of_sizes():
     # rounding of another processor makes it another draw; seeds of this size differ by less
     assert run.metrics["test_accuracy"] == pytest.approx(row["accuracy"], abs=0.01)
     assert run.metrics["test_nll"] == pytest.approx(row["nll"], abs=0.03)
+
+
+def test_a_run_from_the_study_of_rounds():
+    study = pages.study("mnist-rounds")
+    row = study[(study["method"] == "adam") & (study["seed"] == 2)].iloc[0]
+    task = runs.mnist(int(row["train_size"]))
+    curve = contests.curve(contests.model("adam", task, 3, seed=2), task)  # no end in its schedule
+    sd = study.groupby(["method", "followed"])["error_3"].std().mean()
+    # the same but for rounding, which grows: then it is another draw
+    assert curve["error"][3] == pytest.approx(row["error_3"], abs=max(4 * sd, 0.004))
+
+
+def test_a_run_from_the_study_of_groups():
+    study = pages.study("mnist-groups")
+    chosen = (study["method"] == "adam, best") & (study["groups"] == "hidden")
+    row = study[chosen].set_index("seed").loc[1]
+    task = runs.mnist(int(row["train_size"]))
+    levels = contests.levels("adam, best", task, int(row["rounds"]), [100, 70], seed=1)
+    assert levels["parameters"].tolist() == [row["parameters_at_100"], row["parameters_at_70"]]
+    assert levels["error"][100] == pytest.approx(row["error_at_100"], abs=0.003)
+    # what is lost by dropping neurons at once depends on which, as between seeds
+    sd = study[chosen]["error_at_70"].std()
+    assert levels["error"][70] == pytest.approx(row["error_at_70"], abs=6 * sd + 0.01)
