@@ -27,6 +27,8 @@ COLOURS = {
     "em-tdamp, unpruned": _PALETTE[9],
     "em-tdamp, window": "#7a3e00",
     "adam, best": _PALETTE[4],
+    "adam, 0.002": "#8fd0b5",
+    "adam, 0.005": "#b8b06a",
     "magnitude": _PALETTE[7],
     "group lasso": _PALETTE[3],
     "group snip": _PALETTE[8],
