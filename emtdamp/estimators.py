@@ -109,7 +109,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X, return_std=False):
+    def predict(self, X, return_std: bool | str = False):
         """(B,) or (B, J) posterior predictive mean.
 
         `return_std`: True adds the standard deviation of y, noise included; "parts" adds the
