@@ -34,7 +34,7 @@ class Predictive(NamedTuple):
 
 def of(regressor: EMTDAMPRegressor, X: ArrayLike) -> Predictive:
     """The posterior predictive of rows X (B, N) by a fitted regressor with one output."""
-    mean, noise, model = regressor.predict(X, return_std="parts")
+    mean, noise, model = regressor.predict(X, return_std="parts")  # pyright: ignore
     return Predictive(mean, model**2, noise**2)
 
 
