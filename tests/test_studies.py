@@ -2,8 +2,9 @@
 
 import pytest
 
-from emtdamp import contests, pages, runs
+from emtdamp import contests, metrics, pages, runs
 from emtdamp.baselines import report
+from emtdamp.estimators import EMTDAMPRegressor
 
 
 def test_a_run_of_the_report_from_the_study():
@@ -66,3 +67,23 @@ def test_a_run_from_the_study_of_groups():
     # what is lost by dropping neurons at once depends on which, as between seeds
     sd = study[chosen]["error_at_70"].std()
     assert levels["error"][70] == pytest.approx(row["error_at_70"], abs=6 * sd + 0.01)
+
+
+def test_a_run_from_the_study_of_methods_on_boston():
+    study = pages.study("boston-methods")
+    ends = study[(study["followed"] == 0) & (study["groups"] == "hidden")].set_index("method")
+    for method in ("em-tdamp", "gradual"):
+        row = ends.loc[method]
+        found = contests.levels(method, runs.boston(3), int(row["rounds"]), [50], seed=0)
+        # another processor's rounding grows over 220 passes
+        assert found["squares"][50] == pytest.approx(row["squares_at_50_split_3"], rel=0.1)
+
+
+def test_a_run_from_the_study_of_splits_of_boston():
+    row = pages.study("boston-splits").set_index("model").loc["em-tdamp 25 of 50"]
+    task = runs.boston(4)
+    model = EMTDAMPRegressor((50,), sparsity=0.5, random_state=0).fit(task.x, task.y)
+    mean, std = model.predict(task.x_test, return_std=True)
+    scores = metrics.regression_scores(task.y_test, mean, std)
+    assert scores["rmse"] == pytest.approx(row["single: rmse_4"], rel=0.05)
+    assert scores["log_likelihood"] == pytest.approx(row["single: ll_4"], abs=0.05)
