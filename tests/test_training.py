@@ -101,10 +101,12 @@ def test_a_nan_names_layer_quantity_and_iteration():
 
 def test_steps_shrink_where_few_inputs_are_kept():
     whole, half, few = (
-        recipe(90, inputs=40, input_sparsity=share).schedule.lr for share in (0.0, 0.5, 7 / 8)
+        recipe(90, inputs=40, em_iters=1000, input_sparsity=share).schedule.lr
+        for share in (0.0, 0.5, 7 / 8)
     )
     assert half == whole
     assert_allclose(few, whole / 2)
+    assert recipe(90, em_iters=1, input_sparsity=0.5).schedule.lr == recipes.MAX_INPUT_GAIN
 
 
 def test_a_fit_that_diverges_says_so(monkeypatch):
