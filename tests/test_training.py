@@ -161,7 +161,7 @@ def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
     ).get_params()
     plan = recipes.make(params, rows, 8, 3, 1.0, counted=rows, once=False)
     # small steps, or a group that was pruned may take another's place in the whole fit
-    schedule = plan.schedule._replace(ramp_end=0.5, lr=plan.schedule.lr / 2)
+    schedule = plan.schedule._replace(ramp_end=0.5, lr=0.5 * (6 * rows / 50) ** -0.5)
     plan = plan._replace(schedule=schedule)
     shapes, epoch_function = [], training.em.epoch_function
 
