@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import replace
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator, ClassifierMixin, is_regressor
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -59,6 +59,25 @@ PARAMETERS = """
     history_ : a dict an EM iteration: log_evidence, noise, active groups, seconds.
     n_iter_ : EM iterations done.
 """
+
+
+class ProbabilisticClassifier(ClassifierMixin):
+    """What follows from `predict_log_proba` and `classes_`."""
+
+    classes_: np.ndarray
+
+    @abstractmethod
+    def predict_log_proba(self, X) -> np.ndarray:
+        """(B, K) logarithm of the probability of each class."""
+
+    def predict_proba(self, X):
+        """(B, K) probability of each class."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X):
+        """(B,) the class of the highest probability."""
+        best = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
 
 class EMTDAMP(BaseEstimator):

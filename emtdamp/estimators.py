@@ -1,19 +1,19 @@
 """EMTDAMPClassifier and EMTDAMPRegressor: EM-TDAMP as scikit-learn estimators."""
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from emtdamp import linear, recipes
-from emtdamp.base import EMTDAMP, PARAMETERS
+from emtdamp.base import EMTDAMP, PARAMETERS, ProbabilisticClassifier
 from emtdamp.errors import UsageError
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import Posterior
 from emtdamp.scaling import Scaling, scaling
 
 
-class EMTDAMPClassifier(ClassifierMixin, EMTDAMP):
+class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
     __doc__ = """Bayesian neural network for K >= 2 classes, trained and pruned by EM-TDAMP.
 
     p(y | z) ∝ prod_{m != y} Phi((z_y - z_m)/sqrt(v)), z the output of the network.
@@ -36,18 +36,9 @@ class EMTDAMPClassifier(ClassifierMixin, EMTDAMP):
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict_log_proba(self, X):
-        """(B, K) logarithm of the posterior predictive probability of each class."""
+        """(B, K) log posterior predictive probability of each class, weights integrated out."""
         X = self._validated(X)
         return self.posterior_.log_probabilities(X)
-
-    def predict_proba(self, X):
-        """(B, K) posterior predictive probability of each class, weights integrated out."""
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X):
-        """(B,) the class of the highest posterior predictive probability."""
-        best = self.predict_log_proba(X).argmax(axis=1)
-        return self.classes_[best]
 
     def _encode(self, y, reset, classes):
         check_classification_targets(y)

@@ -205,7 +205,7 @@ class Posterior:
                 kernels[number] = np.zeros((len(kernels[number]), 1))
                 biases[number] = np.zeros(1)
                 kernels[number + 1] = np.zeros((1, kernels[number + 1].shape[1]))
-        activations = [_KERAS[self.activation]] * (len(kernels) - 1)
+        activations = [KERAS[self.activation]] * (len(kernels) - 1)
         activations.append("softmax" if classes else "linear")
         model = keras.Sequential([keras.Input((self.inputs,))])
         for kernel, bias, name in zip(kernels, biases, activations, strict=True):
@@ -294,7 +294,7 @@ def _number(array: np.ndarray) -> np.ndarray | float:
 
 
 CURVES = {"relu": lambda z: np.maximum(z, 0), "identity": lambda z: z, "tanh": np.tanh}
-_KERAS = {"relu": "relu", "identity": "linear", "tanh": "tanh"}
+KERAS = {"relu": "relu", "identity": "linear", "tanh": "tanh"}
 
 
 @lru_cache(maxsize=32)

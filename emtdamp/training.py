@@ -6,7 +6,6 @@ weight 0 leave every sum unchanged, an input that is always 0 says nothing about
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -229,8 +228,7 @@ def train(
         whole = progress
         if kept is not None:
             whole, info = shrinking.put_back(kept, progress, info)
-        posterior = _posterior(whole, info, float(width), inputs, recipe, likelihood)
-        posterior = replace(posterior, counts=max(counts, 1.0))
+        posterior = _posterior(whole, info, float(width), counts, inputs, recipe, likelihood)
         row = {
             "iteration": number + 1,
             "log_evidence": float(totals.log_evidence) / steps,
@@ -338,6 +336,7 @@ def _posterior(
     progress: em.Progress,
     info: PriorInfo,
     width: float,
+    counts: float,
     inputs: int,
     recipe: Recipe,
     likelihood: GaussianNoise | ProbitProduct,
@@ -363,6 +362,7 @@ def _posterior(
         likelihood=likelihood,
         inputs=inputs,
         kept_inputs=np.arange(inputs),
+        counts=max(counts, 1.0),
     )
 
 

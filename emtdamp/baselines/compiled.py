@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-KERAS_ACTIVATIONS = {"relu": "relu", "identity": "linear", "tanh": "tanh"}
+from emtdamp.posterior import KERAS
 
 
 class Plan(NamedTuple):
@@ -43,7 +43,7 @@ class Program:
         self.sizes, self.prunable = sizes, prunable
         self.model = keras.Sequential([keras.Input((sizes[0],))])
         for neurons in sizes[1:-1]:
-            self.model.add(keras.layers.Dense(neurons, KERAS_ACTIVATIONS[activation]))
+            self.model.add(keras.layers.Dense(neurons, KERAS[activation]))
         self.model.add(keras.layers.Dense(sizes[-1]))
         self.optimizer = keras.optimizers.Adam()
         self.optimizer.build(self.model.trainable_variables)

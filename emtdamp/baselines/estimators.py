@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from emtdamp import recipes
-from emtdamp.base import FLOATS
-from emtdamp.baselines.methods import AMP, Adam, Problem
+from emtdamp.base import FLOATS, ProbabilisticClassifier
+from emtdamp.baselines.methods import AMP, Adam, Problem, check_share
 from emtdamp.baselines.network import keep_largest
 from emtdamp.errors import UsageError
 from emtdamp.estimators import EMTDAMPClassifier
@@ -156,9 +156,7 @@ class _Baseline(BaseEstimator):
         if not isinstance(method, Adam | AMP):
             raise UsageError(f"method={method!r}; give Adam() or another of emtdamp.baselines")
         for name in ("sparsity", "input_sparsity"):
-            value = getattr(self, name)
-            if not isinstance(value, recipes.REAL) or not 0 <= value < 1:
-                raise UsageError(f"{name}={value!r}; give a number at least 0 and below 1")
+            check_share(self, name)
         epochs = 1 if isinstance(self.epochs, str) and self.epochs == "auto" else self.epochs
         if not isinstance(epochs, int | np.integer) or epochs < 1:
             raise UsageError(f"epochs={self.epochs!r}; give an integer of at least 1 or 'auto'")
@@ -201,7 +199,7 @@ class _Baseline(BaseEstimator):
         return np.asarray(validate_data(self, X, dtype=FLOATS, reset=False))
 
 
-class BaselineClassifier(ClassifierMixin, _Baseline):
+class BaselineClassifier(ProbabilisticClassifier, _Baseline):
     __doc__ = (
         """A network for K >= 2 classes, trained and pruned by one of the baselines.
 
@@ -220,15 +218,6 @@ class BaselineClassifier(ClassifierMixin, _Baseline):
         """(B, K) logarithm of the probability of each class."""
         X = self._validated(X)
         return self.network_.log_probabilities(X)
-
-    def predict_proba(self, X):
-        """(B, K) probability of each class."""
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X):
-        """(B,) the class of the highest probability."""
-        best = self.predict_log_proba(X).argmax(axis=1)
-        return self.classes_[best]
 
     def _encode(self, y):
         check_classification_targets(y)
