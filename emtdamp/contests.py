@@ -73,6 +73,24 @@ IN_THE_PAPER = {
 NETWORKS = {True: (128, 100), False: (50, 50)}  # hidden neurons and batch size, of classes or not
 
 
+def label(method: str, kept: float) -> str:
+    """What a figure calls a method of which `kept` percent of the groups are left.
+
+    >>> label("adam", 100), label("gradual", 50)
+    ('Adam, Keras default', 'gradual pruning, 50 % kept')
+    """
+    return LABELS[method] + ("" if kept == 100 else f", {kept:g} % kept")
+
+
+def listed(percentages: Sequence[float]) -> str:
+    """Percentages in a sentence.
+
+    >>> listed([10, 20]), listed([])
+    ('10, 20 %', 'no percentage')
+    """
+    return ", ".join(f"{k:g}" for k in percentages) + " %" if percentages else "no percentage"
+
+
 def reported(figure: str) -> pd.DataFrame:
     """Points read off a figure of the paper: method (our names), x, y.
 
@@ -90,19 +108,23 @@ def reported(figure: str) -> pd.DataFrame:
     return points.drop(columns="figure").replace({"method": IN_THE_PAPER}).reset_index(drop=True)
 
 
-def baseline(name: str, task: runs.Task, rounds: int) -> Adam | AMP:
-    """A baseline: `FIXED`, or with the settings best on held-out rows of this data (`choose`).
+def baseline(name: str, task: runs.Task, rounds: int, groups: Groups = "hidden") -> choose.Setting:
+    """A baseline as it did best on held-out rows of this data (`choose`); of `FIXED` the inputs.
 
     Raises UsageError for a name that is not in `LABELS`, or one of EM-TDAMP.
     """
-    if name in FIXED:
-        return FIXED[name]
-    if name not in KINDS:
+    wanted = KINDS.get(name, FIXED.get(name))
+    if wanted is None:
         raise UsageError(f"method {name!r}; give one of {', '.join(LABELS)}")
+    if isinstance(wanted, AMP) or (name in FIXED and not task.classes):
+        return choose.Setting(wanted, standardize=True)
     if not task.classes:
-        return choose.best("boston", KINDS[name], 220)
-    data = "mnist-50000" if len(task.x) > 10_000 else "mnist-10000"
-    return choose.best(data, KINDS[name], 30 if data == "mnist-50000" and rounds > 10 else 10)
+        return choose.best("boston", wanted, 220)
+    if len(task.x) <= 10_000:
+        return choose.best("mnist-10000", wanted, 10)
+    if groups != "hidden" and name not in PRUNED_AT_THE_END:
+        return choose.best("mnist-50000-inputs", wanted, 10)
+    return choose.best("mnist-50000", wanted, 30 if rounds > 10 else 10)
 
 
 def model(
@@ -133,7 +155,8 @@ def model(
         given |= {"em_iters": rounds, "update": "window" if "window" in name else "decoupled"}
         return kind(**given)
     kind = BaselineClassifier if task.classes else BaselineRegressor
-    return kind(baseline(name, task, rounds), epochs=rounds, **given)
+    setting = baseline(name, task, rounds, groups)
+    return kind(setting.method, standardize=setting.standardize, epochs=rounds, **given)
 
 
 def scores(task: runs.Task, posterior: Posterior) -> dict[str, float]:

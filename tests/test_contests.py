@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from emtdamp import contests, runs
-from emtdamp.baselines import AMP, Adam
+from emtdamp.baselines import AMP, Adam, Gradual, choose
 from emtdamp.errors import UsageError
 
 
@@ -32,6 +32,11 @@ def test_levels_keep_the_same_groups_whenever_a_method_prunes(name, groups, digi
     assert levels["inputs"].tolist() == [live if groups == "hidden" else round(live * 0.1)]
 
 
+def test_messages_that_keep_all_groups_are_em_tdamp(digits):
+    found = [contests.levels(name, digits, 2, [100]) for name in ("amp", "em-tdamp")]
+    pd.testing.assert_frame_equal(*found, rtol=1e-6)
+
+
 def test_no_level_is_an_empty_table(digits):
     assert contests.levels("adam", digits, 1, []).empty
 
@@ -42,11 +47,31 @@ def test_squares_of_a_regression():
     assert curve.columns.tolist() == ["squares", "seconds"] and (curve["squares"] > 0).all()
 
 
-def test_settings_are_those_chosen_for_the_data(digits):
-    small = contests.baseline("adam, best", digits, 10)
-    assert isinstance(small, Adam) and small.schedule == "cosine"
-    assert contests.baseline("adam", digits, 10) == Adam(1e-3, "constant")
-    assert isinstance(contests.baseline("amp", digits, 10), AMP)
+@pytest.mark.parametrize(
+    ("name", "images", "rounds", "groups", "chosen"),
+    [
+        ("gradual", 500, 30, "inputs and hidden", ("mnist-10000", Gradual, 10)),
+        ("gradual", 10_001, 10, "hidden", ("mnist-50000", Gradual, 10)),
+        ("gradual", 10_001, 11, "hidden", ("mnist-50000", Gradual, 30)),
+        ("gradual", 10_001, 10, "inputs and hidden", ("mnist-50000-inputs", Gradual, 10)),
+        ("adam, best", 500, 10, "hidden", ("mnist-10000", Adam, 10)),
+        ("adam", 10_001, 30, "hidden", ("mnist-50000", Adam(1e-3, "constant"), 30)),
+        ("adam, 0.002", 10_001, 10, "inputs and hidden", ("mnist-50000", Adam(2e-3), 10)),
+    ],
+)
+def test_settings_are_those_chosen_for_the_data(name, images, rounds, groups, chosen, digits):
+    task = digits._replace(x=np.zeros((images, 1), np.float32))
+    setting = contests.baseline(name, task, rounds, groups)
+    assert setting == choose.best(*chosen)
+    model = contests.model(name, task, rounds, 50, groups)
+    assert (model.method, model.standardize) == setting
+
+
+def test_settings_of_a_regression_and_of_messages(digits):
+    boston = runs.boston(0)
+    assert contests.baseline("gradual", boston, 10) == choose.best("boston", Gradual, 220)
+    assert contests.baseline("adam", boston, 10) == (Adam(1e-3, "constant"), True)
+    assert contests.baseline("amp", digits, 10) == (AMP(), True)
 
 
 def test_the_papers_points_are_in_our_names():

@@ -109,3 +109,6 @@ def test_points_of_the_paper_are_thin_lines_in_the_methods_colours():
     first, second = plots.digitised(points, 100, plt.subplots()[1]).get_lines()
     np.testing.assert_allclose(first.get_ydata(), [10, 20])
     assert first.get_color() == plots.COLOURS["adam"] and second.get_color() == plots.COLOURS["amp"]
+    assert first.get_linestyle() == ":" and first.get_linewidth() < 1
+    own = plots.digitised(points.replace("amp", "em-tdamp"), 100, plt.subplots()[1]).get_lines()
+    assert own[1].get_linewidth() > 2 * own[0].get_linewidth()

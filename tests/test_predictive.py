@@ -3,14 +3,33 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.datasets import make_friedman1
 
 from emtdamp.errors import UsageError
-from emtdamp.predictive import Calibration, Predictive, calibrate, ensemble
+from emtdamp.estimators import EMTDAMPRegressor
+from emtdamp.predictive import Calibration, Predictive, calibrate, ensemble, of
 
 
 def predictions(rows, seed=0):
     rng = np.random.default_rng(seed)
     return Predictive(rng.normal(size=rows), rng.gamma(2.0, size=rows), np.full(rows, 0.5))
+
+
+def data(rows):
+    return make_friedman1(rows, 5, noise=1.0, random_state=0)
+
+
+def test_the_parts_of_a_regressors_prediction():
+    X, y = data(120)
+    model = EMTDAMPRegressor((8,), em_iters=5, random_state=0).fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    parts = of(model, X)
+    assert_allclose(parts.mean, mean)
+    assert_allclose(parts.std, std)
+    assert (parts.model > 0).all() and len(np.unique(parts.model)) > 1
+    # what is not known of the mean shrinks with more rows, the noise does not
+    more = of(EMTDAMPRegressor((8,), em_iters=5, random_state=0).fit(*data(1200)), X)
+    assert more.model.mean() < parts.model.mean() / 2
 
 
 def test_an_ensembles_moments_are_those_of_draws_from_it():

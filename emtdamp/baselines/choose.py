@@ -2,37 +2,59 @@
 
     python -m emtdamp.baselines.choose
 
-writes settings.csv beside this file in half an hour; what is in it already is not run again. A row
-is a method's settings on a data set, for some epochs: `score` is the mean over `runs` fits, the
-lower the better. The best on 10,000 images are a method's defaults.
+writes settings.csv beside this file in an hour and a half; what is in it already is not run again.
+A row is a method's settings on a data set, for some epochs, with the inputs standardized or as they
+are: `score` is the mean over `runs` fits, the lower the better. The best on 10,000 images, inputs
+standardized, are a method's defaults.
 
 mnist-10000, mnist-50000: networks 784-128-10, trained on that many images from the first on, pruned
-to 64, 32 and 13 neurons (Adam: left dense; all for 30 epochs: 64 only); score: negative
-log-likelihood in nats of training images 50,000 to 59,999. boston: 13-50-1, pruned to 25 neurons
-(Adam: left dense), the training rows of the first 5 of the 20 splits; score: mean squared error
-over the variance of y, of the rows held out by the five folds that measure the noise variance.
+to 64, 32 and 13 neurons (Adam: left dense; all for 30 epochs: 64 only; mnist-50000-inputs: to the
+same shares of the inputs too); score: negative log-likelihood in nats of training images 50,000 to
+59,999. boston: 13-50-1, pruned to 25 neurons (Adam: left dense), the training rows of the first 5
+of the 20 splits; score: mean squared error over the variance of y, of the rows held out by the five
+folds that measure the noise variance.
 """
 
 import csv
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from emtdamp import datasets, metrics
 from emtdamp.baselines.estimators import BaselineClassifier, BaselineRegressor
-from emtdamp.baselines.methods import Adam, Gradual, GroupLasso, GroupSNIP, Magnitude
+from emtdamp.baselines.methods import Adam, Gradual, GroupLasso, GroupSNIP, Magnitude, Method
 from emtdamp.errors import UsageError
 
 TABLE = Path(__file__).with_name("settings.csv")
-COLUMNS = ("data", "method", "epochs", "runs", "score")
+COLUMNS = ("data", "method", "standardize", "epochs", "runs", "score")
 SEEDS = {10_000: (0, 1), 50_000: (0,)}
 RATES = {10_000: (2e-3, 3e-3, 5e-3, 1e-2), 50_000: (1e-3, 2e-3, 3e-3, 5e-3)}
 HELD_OUT = 50_000  # MNIST's training images from here on
 
 
-def candidates() -> Iterator[tuple[str, Adam, int]]:
+class Setting(NamedTuple):
+    """A method, and whether its inputs are standardized or taken as they are."""
+
+    method: Method
+    standardize: bool
+
+
+class Candidate(NamedTuple):
+    """What is tried: a setting, on which data and for how many epochs."""
+
+    data: str
+    setting: Setting
+    epochs: int
+
+    def key(self) -> tuple[str, ...]:
+        """As in the table."""
+        return (self.data, *map(repr, self.setting), str(self.epochs))
+
+
+def _methods() -> Iterator[tuple[str, Adam, int]]:
     """Data, method and epochs of all that is tried."""
     for images, rates in RATES.items():
         data = f"mnist-{images}"
@@ -46,7 +68,16 @@ def candidates() -> Iterator[tuple[str, Adam, int]]:
             yield data, GroupLasso(rate, penalty=penalty, fine_tune=share), 10
         for rate in rates:
             yield data, GroupSNIP(rate), 10
-    for rate in (5e-4, 1e-3, 2e-3, 3e-3, 5e-3):
+    for rate in (2e-3, 5e-3, 1e-2):
+        for share in (0.6, 0.8):
+            yield "mnist-50000-inputs", Magnitude(rate, fine_tune=share), 10
+        for penalty, share in product((0.01, 0.03, 0.1, 0.3), (0.6, 0.8)):
+            method = GroupLasso(rate, penalty=penalty, fine_tune=share)
+            yield "mnist-50000-inputs", method, 10
+        yield "mnist-50000-inputs", GroupSNIP(rate), 10
+        for end in (0.4, 0.6):
+            yield "mnist-50000-inputs", Gradual(rate, end_at=end), 10
+    for rate in (2e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3):
         for method in (Adam(rate), Adam(rate, "constant"), Magnitude(rate), GroupSNIP(rate)):
             yield "mnist-50000", method, 30
         for penalty in (0.03, 0.1, 0.3, 1.0):
@@ -59,38 +90,62 @@ def candidates() -> Iterator[tuple[str, Adam, int]]:
             yield "boston", GroupLasso(rate, penalty=penalty), epochs
 
 
-def mnist(method: Adam, epochs: int, images: int) -> list[float]:
-    """Scores of the runs on MNIST."""
+def candidates() -> Iterator[Candidate]:
+    """All that is tried: pixels both ways, Boston's columns of many units standardized only."""
+    for data, method, epochs in _methods():
+        for standardize in (True,) if data == "boston" else (True, False):
+            yield Candidate(data, Setting(method, standardize), epochs)
+
+
+def score(candidate: Candidate) -> list[float]:
+    """The score of each run."""
+    data, setting, epochs = candidate
+    if data == "boston":
+        return _boston(setting, epochs)
+    images = int(data.split("-")[1])
+    return _mnist(setting, epochs, images, inputs=data.endswith("inputs"))
+
+
+def _mnist(setting: Setting, epochs: int, images: int, inputs: bool) -> list[float]:
+    method, standardize = setting
     data = datasets.load_mnist()
     x = datasets.scale_images(data.x_train)
     y = data.y_train.astype(int)
     sparsities = (0.5,) if epochs > 10 else (0.5, 0.75, 0.9)
-    scores = []
+    found = []
     for sparsity, seed in product((0.0,) if type(method) is Adam else sparsities, SEEDS[images]):
         model = BaselineClassifier(
-            method, (128,), sparsity=sparsity, epochs=epochs, batch_size=100, random_state=seed
+            method,
+            (128,),
+            sparsity=sparsity,
+            input_sparsity=sparsity if inputs else 0.0,
+            standardize=standardize,
+            epochs=epochs,
+            batch_size=100,
+            random_state=seed,
         ).fit(x[:images], y[:images])
         p = model.predict_proba(x[HELD_OUT:])
-        scores.append(metrics.negative_log_likelihood(y[HELD_OUT:], p))
-    return scores
+        found.append(metrics.negative_log_likelihood(y[HELD_OUT:], p))
+    return found
 
 
-def boston(method: Adam, epochs: int) -> list[float]:
-    """Scores of the runs on Boston housing."""
+def _boston(setting: Setting, epochs: int) -> list[float]:
+    method, standardize = setting
     data = datasets.load_boston()
-    scores = []
+    found = []
     for number in range(5):
         rows = datasets.boston_splits()[number].train
         model = BaselineRegressor(
             method,
             (50,),
             sparsity=0.0 if type(method) is Adam else 0.5,
+            standardize=standardize,
             epochs=epochs,
             batch_size=50,
             random_state=number,
         ).fit(data.data[rows], data.target[rows])
-        scores.append(model.noise_variance_ / data.target[rows].var())
-    return scores
+        found.append(model.noise_variance_ / data.target[rows].var())
+    return found
 
 
 def table() -> list[dict[str, str]]:
@@ -101,36 +156,44 @@ def table() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def best(data: str, kind: type[Adam], epochs: int) -> Adam:
-    """The settings of a kind of method with the lowest score on "mnist-10000", say.
+def _key(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in COLUMNS[:4])
 
-    >>> best("mnist-10000", Gradual, 10) == Gradual()
-    True
+
+def best(data: str, wanted: type[Adam] | Adam, epochs: int) -> Setting:
+    """The setting with the lowest score on "mnist-10000", say.
+
+    `wanted`: a kind of method; or a method, of which only the inputs are chosen.
+
+    >>> best("mnist-50000", Adam, 10)
+    Setting(method=Adam(rate=0.003, schedule='cosine'), standardize=False)
     """
-    scores = {(row["data"], row["method"], row["epochs"]): float(row["score"]) for row in table()}
-    tried = [m for d, m, n in candidates() if d == data and type(m) is kind and n == epochs]
+    tried = [
+        c
+        for c in candidates()
+        if (c.data, c.epochs) == (data, epochs)
+        and wanted in (type(c.setting.method), c.setting.method)
+    ]
     if not tried:
-        raise UsageError(f"no {kind.__name__} was tried on {data!r} for {epochs} epochs")
-    return min(tried, key=lambda method: scores[data, repr(method), str(epochs)])
+        name = wanted.__name__ if isinstance(wanted, type) else wanted
+        raise UsageError(f"no {name} was tried on {data!r} for {epochs} epochs")
+    scores = {_key(row): float(row["score"]) for row in table()}
+    return min(tried, key=lambda candidate: scores[candidate.key()]).setting
 
 
 def main() -> None:
     """Run what settings.csv does not have, a line each."""
-    done = {(row["data"], row["method"], row["epochs"]) for row in table()}
+    done = {_key(row) for row in table()}
     new = not TABLE.exists()
     with TABLE.open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         if new:
             writer.writerow(COLUMNS)
-        for data, method, epochs in candidates():
-            if (data, repr(method), str(epochs)) in done:
-                continue
-            if data == "boston":
-                scores = boston(method, epochs)
-            else:
-                scores = mnist(method, epochs, int(data.removeprefix("mnist-")))
-            writer.writerow([data, repr(method), epochs, len(scores), f"{np.mean(scores):.4f}"])
-            file.flush()
+        for candidate in candidates():
+            if candidate.key() not in done:
+                found = score(candidate)
+                writer.writerow([*candidate.key(), len(found), f"{np.mean(found):.4f}"])
+                file.flush()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from emtdamp.scaling import Scaling, scaling
 FOLDS = 5  # of the rows, for the noise variance of a regression
 PARAMETERS = """
 
-    Inputs are centred and scaled as the EM-TDAMP estimators do it; constant ones are ignored.
+    Constant inputs are ignored.
 
     Parameters
     ----------
@@ -35,6 +35,8 @@ PARAMETERS = """
     sparsity : fraction of the neurons of each hidden layer to prune, in [0, 1): exactly
         round(n (1 - sparsity)) stay, one at least.
     input_sparsity : the same for the inputs that are not constant.
+    standardize : True: centre and scale the inputs as the EM-TDAMP estimators do it; False: take
+        them as they are, which suits pixels in [0, 1] better.
     epochs : passes over the data; "auto" as EM-TDAMP's em_iters.
     batch_size : rows of a minibatch; "auto" as EM-TDAMP's.
     random_state : int, RandomState or None: first weights and order of rows.
@@ -69,6 +71,7 @@ class _Baseline(BaseEstimator):
         *,
         sparsity: float = 0.0,
         input_sparsity: float = 0.0,
+        standardize: bool = True,
         epochs: int | str = "auto",
         batch_size: int | str = "auto",
         random_state=None,
@@ -78,6 +81,7 @@ class _Baseline(BaseEstimator):
         self.activation = activation
         self.sparsity = sparsity
         self.input_sparsity = input_sparsity
+        self.standardize = standardize
         self.epochs = epochs
         self.batch_size = batch_size
         self.random_state = random_state
@@ -101,6 +105,10 @@ class _Baseline(BaseEstimator):
         self._y_units = Units()
         y, outputs = self._encode(y)
         self._scaling = scaling(X, np.ones(len(X)), self._share)
+        if not self.standardize:
+            self._scaling = self._scaling._replace(
+                center=np.zeros(X.shape[1]), scale=np.ones(X.shape[1])
+            )
         x = self._scaling(X)
         random = check_random_state(self.random_state)
         batch = min(recipes.batch_size(params, len(x)), len(x))
@@ -157,12 +165,14 @@ class _Baseline(BaseEstimator):
             raise UsageError(f"method={method!r}; give Adam() or another of emtdamp.baselines")
         for name in ("sparsity", "input_sparsity"):
             check_share(self, name)
+        if not isinstance(self.standardize, bool | np.bool_):
+            raise UsageError(f"standardize={self.standardize!r}; give True or False")
         epochs = 1 if isinstance(self.epochs, str) and self.epochs == "auto" else self.epochs
         if not isinstance(epochs, int | np.integer) or epochs < 1:
             raise UsageError(f"epochs={self.epochs!r}; give an integer of at least 1 or 'auto'")
         params = EMTDAMPClassifier().get_params()
         for name, value in self.get_params(deep=False).items():
-            if name != "method":
+            if name not in ("method", "standardize"):
                 params["em_iters" if name == "epochs" else name] = value
         recipes.check(params)
         if not recipes.hidden(params):

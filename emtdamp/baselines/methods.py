@@ -5,7 +5,7 @@ messages; all have the same budget of epochs. A group is all weights out of a hi
 input_sparsity, out of an input.
 
 Defaults had the lowest score on MNIST's training images 50,000 to 59,999, networks 784-128-10
-trained on the first 10,000 for 10 epochs (Adam's rates 0.002 and 0.003 tie): `choose` tells how,
+trained on the first 10,000 for 10 epochs, inputs standardized (Adam: a tie): `choose` tells how,
 and settings.csv beside this file has all that were tried. AMP has the defaults of EM-TDAMP.
 """
 

@@ -3,11 +3,13 @@
 import pytest
 
 from emtdamp.baselines import Adam, Gradual, GroupLasso, GroupSNIP, Magnitude, choose
+from emtdamp.errors import UsageError
 
 
 def test_the_table_has_every_candidate():
-    tried = {(row["data"], row["method"], int(row["epochs"])) for row in choose.table()}
-    assert tried == {(data, repr(method), epochs) for data, method, epochs in choose.candidates()}
+    tried = [tuple(row.values())[:4] for row in choose.table()]
+    assert len(tried) == len(set(tried))
+    assert set(tried) == {candidate.key() for candidate in choose.candidates()}
 
 
 @pytest.mark.parametrize("kind", [Adam, Magnitude, GroupLasso, GroupSNIP, Gradual])
@@ -15,6 +17,30 @@ def test_defaults_are_the_best_of_the_table(kind):
     scores = {
         row["method"]: float(row["score"])
         for row in choose.table()
-        if row["data"] == "mnist-10000" and row["method"].startswith(f"{kind.__name__}(")
+        if (row["data"], row["standardize"]) == ("mnist-10000", "True")
+        and row["method"].startswith(f"{kind.__name__}(")
     }
     assert scores[repr(kind())] <= min(scores.values()) + 2e-4  # ties
+
+
+def test_the_best_has_the_lowest_score_of_its_data_and_epochs():
+    for data, epochs in [("mnist-50000", 10), ("mnist-50000-inputs", 10), ("mnist-50000", 30)]:
+        rows = [r for r in choose.table() if (r["data"], r["epochs"]) == (data, str(epochs))]
+        lowest = min((r for r in rows if r["method"].startswith("Grad")), key=lambda r: r["score"])
+        found = choose.best(data, Gradual, epochs)
+        assert (lowest["method"], lowest["standardize"]) == tuple(map(repr, found))
+
+
+def test_a_method_with_all_its_settings_is_given_its_inputs():
+    setting = choose.best("mnist-10000", Adam(7e-3, "constant"), 10)
+    scores = {
+        row["standardize"]: row["score"]
+        for row in choose.table()
+        if (row["data"], row["method"]) == ("mnist-10000", repr(setting.method))
+    }
+    assert setting.method == Adam(7e-3, "constant")
+    assert scores[str(setting.standardize)] < scores[str(not setting.standardize)]
+    with pytest.raises(UsageError, match=r"no Adam\(rate=4.*was tried on 'boston' for 10 epochs"):
+        choose.best("boston", Adam(4.0), 10)
+    with pytest.raises(UsageError, match="no Gradual was tried"):
+        choose.best("boston", Gradual, 10)

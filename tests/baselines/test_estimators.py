@@ -152,6 +152,15 @@ def test_seeds_reproduce_and_differ(method, digits):
     assert_array_equal(clone(runs[0]).fit(X, y).predict_proba(X), one)
 
 
+@pytest.mark.parametrize("standardize", [True, False])
+def test_units_of_the_inputs_matter_unless_they_are_standardized(standardize, digits):
+    X, y = digits
+    settings = {"epochs": 2, "random_state": 0, "standardize": standardize}
+    one, other = (BaselineClassifier(**settings).fit(x, y) for x in (X, 3 * X + 5))
+    same = np.allclose(one.predict_proba(X), other.predict_proba(3 * X + 5), atol=1e-4)
+    assert same == standardize
+
+
 def test_when_groups_are_dropped(digits):
     def left(method):
         model = BaselineClassifier(method, (20,), sparsity=0.5, epochs=10, random_state=0)
@@ -171,6 +180,7 @@ def test_settings_out_of_range_are_named(digits):
         ({"method": "adam"}, "method='adam'; give Adam"),
         ({"sparsity": 1.0}, "sparsity=1.0; give a number at least 0 and below 1"),
         ({"input_sparsity": "auto"}, "input_sparsity='auto'"),
+        ({"standardize": "minmax"}, "standardize='minmax'; give True or False"),
         ({"epochs": 0}, "epochs=0; give an integer of at least 1 or 'auto'"),
         ({"batch_size": 2.5}, "batch_size=2.5"),
         ({"activation": "gelu"}, "activation='gelu'; use one of"),
