@@ -18,6 +18,8 @@ MAX_WARMUP = 100.0  # minibatches; a fifth of a short fit
 # Where v is learnt it follows the residuals, which large steps make too small.
 LEARNT_NOISE_GAIN = 0.7
 LEARNT_NOISE_MEMORY = 4.0
+# There data are few and passes many: what is left had better learn long than be chosen late.
+LEARNT_NOISE_RAMP_END = 0.2
 # Below this share of inputs kept the gain falls with it: with 0.6 of the gain a fit to MNIST that
 # keeps a tenth of inputs and neurons still diverged, with 0.55 none did; at a half all is well.
 FEW_INPUTS = 0.25
@@ -161,8 +163,9 @@ def make(
         width_start=counts / 4,
         width_end=counts,
     )
-    memory = schedule.memory if noise is not None else LEARNT_NOISE_MEMORY
-    schedule = schedule._replace(memory=max(memory, MIN_MEMORY / steps))
+    if noise is None:
+        schedule = schedule._replace(memory=LEARNT_NOISE_MEMORY, ramp_end=LEARNT_NOISE_RAMP_END)
+    schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
     return Recipe(
         hidden=hidden(params),
         activation=params["activation"],
