@@ -34,10 +34,12 @@ EVIDENCE = 1e-3
 
 
 class PriorState(NamedTuple):
-    """Hyperparameters: one slab variance a layer, the log-odds of rho a kind of group."""
+    """Hyperparameters: one slab variance a layer, the log-odds of rho a kind of group; and who is
+    left of a "steered" choice where groups share weights."""
 
     slab: tuple[tf.Tensor, ...]  # L scalars, float64
     logit_rho: tuple[tf.Tensor, ...]  # L scalars (rule "per-group": a vector, one a group)
+    left: tuple[tf.Tensor, ...] = ()  # L boolean vectors; none without share_incoming
 
 
 class PriorInfo(NamedTuple):
@@ -188,7 +190,9 @@ class GroupPrior:
     hyper : (a, b), both > 1; the Beta hyperprior of "free".
     learn_slab : EM for the slab variances, the output layer's held.
     share_incoming : a hidden neuron's incoming weights join its group. A weight between two
-        groups needs both active, which closes loops: see `sumproduct.shared`.
+        groups needs both active, which closes loops: see `sumproduct.shared`. A "steered" choice
+        is among the groups of the one before: weights held at 0 gather no evidence against the
+        neuron that they feed, so a dropped one would soon outrank those that are at work.
 
     Raises UsageError for rules or hyperparameters outside these.
 
@@ -236,6 +240,7 @@ class GroupPrior:
                 tf.fill([n] if rule == "per-group" else [], logit)
                 for rule, n in zip(self.rules, groups, strict=True)
             ),
+            tuple(tf.fill([n], True) for n in groups) if self.share_incoming else (),
         )
 
     def step(
@@ -256,6 +261,8 @@ class GroupPrior:
             has_evidence(pair.precision, slab)[:-1]
             for pair, slab in zip(sent, state.slab, strict=True)
         ]
+        for u, left in enumerate(state.left):
+            seen[u] &= left
         solve = sumproduct.shared if self.share_incoming else sumproduct.disjoint
         belief = solve(
             [x[:-1] for x in llr], lambda u, total: self._decide(u, total, seen[u], state, keep[u])
@@ -273,6 +280,10 @@ class GroupPrior:
                 rho[u] = free_rho(belief.log_odds[u], seen[u], self.hyper)
             elif self.rules[u] == "per-group":
                 rho[u] = tf.where(seen[u], belief.log_odds[u], rho[u])
+        left = tuple(
+            odds > 0.0 if rule == "steered" else still
+            for rule, odds, still in zip(self.rules, belief.log_odds, state.left, strict=False)
+        )
         biases = tf.add_n([tf.reduce_sum(x[-1]) for x in llr])
         info = PriorInfo(
             tuple(belief.total),
@@ -280,7 +291,7 @@ class GroupPrior:
             tuple(weights),
             belief.log_evidence + biases,
         )
-        return PriorState(tuple(slabs), tuple(rho)), tuple(back), info
+        return PriorState(tuple(slabs), tuple(rho), left), tuple(back), info
 
     def _decided(self, belief: sumproduct.Belief) -> list[tf.Tensor]:
         """Log-odds of each weight, ±inf where the number of groups is given (see "steered")."""

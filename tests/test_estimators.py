@@ -1,6 +1,7 @@
 """The scikit-learn contract of both estimators, and what they promise beyond it."""
 
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -214,6 +215,16 @@ def test_early_stopping_keeps_the_best_iterate():
     assert late.held_out.idxmax() >= len(history) - 3 or model.n_iter_ == 40
     with pytest.raises(UsageError, match=r"cannot hold out 0\.1 of 6 rows"):
         EMTDAMPClassifier(early_stopping=True).fit(X[:6], [0, 0, 0, 0, 0, 1])
+
+
+def test_neurons_are_pruned_with_their_incoming_weights(friedman):
+    X, y = friedman
+    model = EMTDAMPRegressor((20,), sparsity=0.5, share_incoming=True, random_state=0)
+    active = []
+    model.fit(X[:300], y[:300], monitor=lambda row, posterior: active.append(posterior.active[1]))
+    assert model.active_groups_[1].sum() == 10
+    assert all((now <= before).all() for before, now in pairwise(active))  # none comes back
+    assert model.score(X[300:], y[300:]) > 0.8
 
 
 def test_warm_start_continues(friedman):

@@ -272,6 +272,21 @@ def test_compiled_step_equals_the_eager_one_and_keeps_the_dtype():
         assert int(tf.reduce_sum(tf.cast(fast[2].log_odds[1] > 0, tf.int32))) == 2
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_dropped_group_comes_back_only_where_no_weights_are_shared(shared):
+    module = GroupPrior(("dense", "steered"), share_incoming=shared)
+    first = Gaussian(tf.ones([4, 3]), tf.zeros([4, 3]))
+    strong = tf.constant([[3.0], [1.0], [2.0], [0.0]], tf.float64)
+    state = module.init([1.0, 1.0], [3, 3])
+    seen = []
+    for shift in (strong, tf.gather(strong, [1, 0, 2, 3])):  # the first two change places
+        second = Gaussian(tf.ones([4, 1], tf.float64), shift)
+        state, _, info = module.step(state, [first, second], [3, 2])
+        seen.append((info.log_odds[1].numpy() > 0).tolist())
+    again = [True, False, True] if shared else [False, True, True]
+    assert seen == [[True, False, True], again]
+
+
 def test_ramp_ends_exactly_at_the_target():
     counts = [int(prior.ramp(128, 13, p)) for p in np.linspace(-0.1, 1.2, 40)]
     assert counts[0] == 128 and counts[-1] == 13

@@ -205,7 +205,7 @@ def test_a_fit_shrinks_only_where_that_saves_more_than_it_costs():
 
 
 @pytest.mark.parametrize("setting", [{"sparsity": "auto"}, {"share_incoming": True}])
-def test_groups_that_may_come_back_stay_in_the_fit(setting):
+def test_fits_of_learnt_rho_or_shared_weights_do_not_shrink(setting):
     given = classes(300)
     params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
     plan = recipes.make(params.get_params(), 300, 8, 3, 1.0, counted=300, once=False)
