@@ -108,7 +108,9 @@ def reported(figure: str) -> pd.DataFrame:
     return points.drop(columns="figure").replace({"method": IN_THE_PAPER}).reset_index(drop=True)
 
 
-def baseline(name: str, task: runs.Task, rounds: int, groups: Groups = "hidden") -> choose.Setting:
+def baseline(
+    name: str, task: runs.Task, rounds: int, kept: float = 100, groups: Groups = "hidden"
+) -> choose.Setting:
     """A baseline as it did best on held-out rows of this data (`choose`); of `FIXED` the inputs.
 
     Raises UsageError for a name that is not in `LABELS`, or one of EM-TDAMP.
@@ -123,7 +125,7 @@ def baseline(name: str, task: runs.Task, rounds: int, groups: Groups = "hidden")
     if len(task.x) <= 10_000:
         return choose.best("mnist-10000", wanted, 10)
     if groups != "hidden" and name not in PRUNED_AT_THE_END:
-        return choose.best("mnist-50000-inputs", wanted, 10)
+        return choose.best("mnist-50000-inputs" + ("-half" if kept >= 50 else ""), wanted, 10)
     return choose.best("mnist-50000", wanted, 30 if rounds > 10 else 10)
 
 
@@ -155,7 +157,7 @@ def model(
         given |= {"em_iters": rounds, "update": "window" if "window" in name else "decoupled"}
         return kind(**given)
     kind = BaselineClassifier if task.classes else BaselineRegressor
-    setting = baseline(name, task, rounds, groups)
+    setting = baseline(name, task, rounds, kept, groups)
     return kind(setting.method, standardize=setting.standardize, epochs=rounds, **given)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from emtdamp import contests, runs
-from emtdamp.baselines import AMP, Adam, Gradual, choose
+from emtdamp.baselines import AMP, Adam, Gradual, GroupLasso, choose
 from emtdamp.errors import UsageError
 
 
@@ -53,7 +53,7 @@ def test_squares_of_a_regression():
         ("gradual", 500, 30, "inputs and hidden", ("mnist-10000", Gradual, 10)),
         ("gradual", 10_001, 10, "hidden", ("mnist-50000", Gradual, 10)),
         ("gradual", 10_001, 11, "hidden", ("mnist-50000", Gradual, 30)),
-        ("gradual", 10_001, 10, "inputs and hidden", ("mnist-50000-inputs", Gradual, 10)),
+        ("gradual", 10_001, 10, "inputs and hidden", ("mnist-50000-inputs-half", Gradual, 10)),
         ("adam, best", 500, 10, "hidden", ("mnist-10000", Adam, 10)),
         ("adam", 10_001, 30, "hidden", ("mnist-50000", Adam(1e-3, "constant"), 30)),
         ("adam, 0.002", 10_001, 10, "inputs and hidden", ("mnist-50000", Adam(2e-3), 10)),
@@ -61,10 +61,17 @@ def test_squares_of_a_regression():
 )
 def test_settings_are_those_chosen_for_the_data(name, images, rounds, groups, chosen, digits):
     task = digits._replace(x=np.zeros((images, 1), np.float32))
-    setting = contests.baseline(name, task, rounds, groups)
+    setting = contests.baseline(name, task, rounds, 50, groups)
     assert setting == choose.best(*chosen)
     model = contests.model(name, task, rounds, 50, groups)
     assert (model.method, model.standardize) == setting
+
+
+def test_where_few_inputs_are_kept_settings_are_those_for_few(digits):
+    task = digits._replace(x=np.zeros((10_001, 1), np.float32))
+    for kept, data in [(40, "mnist-50000-inputs"), (50, "mnist-50000-inputs-half")]:
+        model = contests.model("group lasso", task, 10, kept, "inputs and hidden")
+        assert (model.method, model.standardize) == choose.best(data, GroupLasso, 10)
 
 
 def test_settings_of_a_regression_and_of_messages(digits):

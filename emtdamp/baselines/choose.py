@@ -8,7 +8,7 @@ are: `score` is the mean over `runs` fits, the lower the better. The best on 10,
 standardized, are a method's defaults.
 
 mnist-10000, mnist-50000: networks 784-128-10, trained on that many images from the first on, pruned
-to 64, 32 and 13 neurons (Adam: left dense; all for 30 epochs: 64 only; mnist-50000-inputs: to the
+to 64, 32 and 13 neurons (Adam: left dense; all for 30 epochs, and -half: 64 only; -inputs: to the
 same shares of the inputs too); score: negative log-likelihood in nats of training images 50,000 to
 59,999. boston: 13-50-1, pruned to 25 neurons (Adam: left dense), the training rows of the first 5
 of the 20 splits; score: mean squared error over the variance of y, of the rows held out by the five
@@ -77,6 +77,14 @@ def _methods() -> Iterator[tuple[str, Adam, int]]:
         yield "mnist-50000-inputs", GroupSNIP(rate), 10
         for end in (0.4, 0.6):
             yield "mnist-50000-inputs", Gradual(rate, end_at=end), 10
+    for rate in (2e-3, 3e-3, 5e-3):
+        for share in (0.6, 0.8):
+            yield "mnist-50000-inputs-half", Magnitude(rate, fine_tune=share), 10
+        for penalty in (0.03, 0.1, 0.3):
+            yield "mnist-50000-inputs-half", GroupLasso(rate, penalty=penalty), 10
+        yield "mnist-50000-inputs-half", GroupSNIP(rate), 10
+        for end in (0.4, 0.6):
+            yield "mnist-50000-inputs-half", Gradual(rate, end_at=end), 10
     for rate in (2e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3):
         for method in (Adam(rate), Adam(rate, "constant"), Magnitude(rate), GroupSNIP(rate)):
             yield "mnist-50000", method, 30
@@ -103,15 +111,17 @@ def score(candidate: Candidate) -> list[float]:
     if data == "boston":
         return _boston(setting, epochs)
     images = int(data.split("-")[1])
-    return _mnist(setting, epochs, images, inputs=data.endswith("inputs"))
+    half = epochs > 10 or data.endswith("half")
+    return _mnist(setting, epochs, images, (0.5,) if half else (0.5, 0.75, 0.9), "inputs" in data)
 
 
-def _mnist(setting: Setting, epochs: int, images: int, inputs: bool) -> list[float]:
+def _mnist(
+    setting: Setting, epochs: int, images: int, sparsities: tuple[float, ...], inputs: bool
+) -> list[float]:
     method, standardize = setting
     data = datasets.load_mnist()
     x = datasets.scale_images(data.x_train)
     y = data.y_train.astype(int)
-    sparsities = (0.5,) if epochs > 10 else (0.5, 0.75, 0.9)
     found = []
     for sparsity, seed in product((0.0,) if type(method) is Adam else sparsities, SEEDS[images]):
         model = BaselineClassifier(
