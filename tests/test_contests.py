@@ -79,6 +79,7 @@ def test_settings_of_a_regression_and_of_messages(digits):
     assert contests.baseline("gradual", boston, 10) == choose.best("boston", Gradual, 220)
     assert contests.baseline("adam", boston, 10) == (Adam(1e-3, "constant"), True)
     assert contests.baseline("amp", digits, 10) == (AMP(), True)
+    assert contests.baseline("adam, 0.002 standardised", digits, 10) == (Adam(2e-3), True)
 
 
 def test_the_papers_points_are_in_our_names():
