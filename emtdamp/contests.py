@@ -46,6 +46,7 @@ LABELS = {
     "adam, 0.005": "Adam, 0.005 cosine",
     "magnitude": "magnitude pruning",
     "group lasso": "group lasso",
+    "group lasso, 0.03": "group lasso, penalty 0.03",
     "group snip": "group SNIP",
     "gradual": "gradual pruning",
     "amp": "AMP without groups",
@@ -64,9 +65,11 @@ FIXED = {
     "adam, 0.002": Adam(2e-3),
     "adam, 0.002 standardised": choose.Setting(Adam(2e-3), standardize=True),
     "adam, 0.005": Adam(5e-3),
+    "group lasso, 0.03": choose.Setting(GroupLasso(3e-3, penalty=0.03), standardize=True),
     "amp": choose.Setting(AMP(), standardize=True),
 }
-PRUNED_AT_THE_END = ("adam, best", *FIXED)  # one training serves all levels
+# One training of these serves all levels.
+PRUNED_AT_THE_END = tuple(name for name in LABELS if name.startswith(("adam", "amp")))
 # What the paper's figures call those of the methods that it has.
 IN_THE_PAPER = {
     "EM-TDAMP": "em-tdamp",

@@ -33,6 +33,7 @@ COLOURS = {
     "adam, 0.005": "#b8b06a",
     "magnitude": _PALETTE[7],
     "group lasso": _PALETTE[3],
+    "group lasso, 0.03": "#e3a68f",
     "group snip": _PALETTE[8],
     "gradual": _PALETTE[0],
     "amp": _PALETTE[9],
