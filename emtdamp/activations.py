@@ -1,4 +1,4 @@
-"""What a nonlinearity does to a Gaussian: moments forward, messages backward, log evidence.
+"""What a nonlinearity does to a Gaussian: moments forward, messages backward, log-partition.
 
 A hidden unit u = f(z) joins two messages: z ~ N(w, V) from below, exp(-A u^2/2 + B u) from above.
 Its factor is
@@ -25,7 +25,7 @@ class Response(NamedTuple):
     var: tf.Tensor
     gradient: tf.Tensor
     curvature: tf.Tensor
-    log_evidence: tf.Tensor
+    log_partition: tf.Tensor
 
 
 Activation = Callable[[tf.Tensor, tf.Tensor, Gaussian | None], Response]
@@ -86,7 +86,7 @@ def relu(w: tf.Tensor, var: tf.Tensor, above: Gaussian | None) -> Response:
         var=q * (std2 * std2 * on.var + rest * positive * positive),
         gradient=g,
         curvature=curvature,
-        log_evidence=off.log_scale - 0.5 * tf.square(tf.nn.relu(t)) + tf.math.softplus(odds),
+        log_partition=off.log_scale - 0.5 * tf.square(tf.nn.relu(t)) + tf.math.softplus(odds),
     )
 
 
@@ -134,7 +134,7 @@ def tanh(w: tf.Tensor, var: tf.Tensor, above: Gaussian | None) -> Response:
         var=average(tf.square(u - mean[..., None])),
         gradient=g,
         curvature=-average(second) - average(tf.square(first - g[..., None])),
-        log_evidence=tf.reduce_logsumexp(log_term, -1),
+        log_partition=tf.reduce_logsumexp(log_term, -1),
     )
 
 

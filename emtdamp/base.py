@@ -44,7 +44,7 @@ PARAMETERS = """
     damping : share of the old mean in these, in [0, 1); "auto" is 0, .5, .7 for T = 1, 2, 3.
     share_incoming : a neuron's incoming weights decide with its outgoing ones whether it stays.
     early_stopping : hold out `validation_fraction` of the rows, keep the iterate with the highest
-        log evidence there, stop after `n_iter_no_change` iterations without a higher one.
+        log predictive density there, stop after `n_iter_no_change` iterations without a higher one.
     warm_start : `fit` starts from the posterior of the fit before.
     random_state : int, RandomState or None: starting means, order of rows, rows held out.
     verbose : print a line an EM iteration.
@@ -53,10 +53,10 @@ PARAMETERS = """
     ----------
     posterior_ : means, variances and activity of the groups, a `Posterior`; it takes X as `fit`.
     active_groups_ : boolean masks, of the columns of X and of the neurons of each hidden layer.
-    log_evidence_ : log evidence a row, before it was learnt, mean of the last EM iteration; exact
-        (of all rows) for the linear model with Gaussian noise.
+    log_partition_ : log Z a row, before it was learnt, mean of the last EM iteration;
+        {log_z}.
     noise_variance_ : the output noise's variance, in units of y squared (the probit's v).
-    history_ : a dict an EM iteration: log_evidence, noise, active groups, seconds.
+    history_ : a dict an EM iteration: log_partition, noise, active groups, seconds.
     n_iter_ : EM iterations done.
 """
 
@@ -154,7 +154,7 @@ class EMTDAMP(BaseEstimator):
 
     @abstractmethod
     def _log_scale(self) -> float:
-        """What the scaling of y adds to the log evidence of a row."""
+        """What the scaling of y adds to the log density of a row."""
 
     @abstractmethod
     def _y_units(self) -> tuple:
@@ -253,7 +253,7 @@ class EMTDAMP(BaseEstimator):
         self._set_posterior(trained.posterior)
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)
-        self.log_evidence_ = trained.log_evidence - self._log_scale()
+        self.log_partition_ = trained.log_partition - self._log_scale()
 
     def _on_raw(self, posterior: Posterior) -> Posterior:
         """The one that takes all columns of X and gives y, both in their units."""

@@ -42,7 +42,7 @@ REPORT_NOTES = NOTES | {
 EM_TDAMP_NOTES = NOTES | {
     "test_accuracy": "posterior predictive of the pruned network, as all of these",
     "test_rmse": "posterior predictive of the pruned network, as all of these",
-    "training_loss": "minus the log evidence of a row before it was learnt",
+    "training_loss": "minus log Z of a row before it was learnt",
     "kept_inputs": "columns that vary in training and were not pruned",
     "parameters": "weights and biases that pruning leaves",
     "model_test_accuracy": "of model.keras, the posterior means alone",

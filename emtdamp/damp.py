@@ -82,11 +82,11 @@ class Rates(NamedTuple):
 
 
 class Info(NamedTuple):
-    """log_evidence: mean over the minibatch's samples, before it was learnt; noise: mean E[eps^2];
+    """log_partition: mean over the minibatch's samples, before it was learnt; noise: mean E[eps^2];
     healthy: (L, 4) bool, `QUANTITIES` of each layer finite.
     """
 
-    log_evidence: tf.Tensor
+    log_partition: tf.Tensor
     noise: tf.Tensor
     healthy: tf.Tensor
 
@@ -258,7 +258,7 @@ def _finish(
 ) -> tuple[State, Info]:
     total = tf.reduce_sum(batch.weight)
     info = Info(
-        tf.reduce_sum(batch.weight * output.log_evidence) / total,
+        tf.reduce_sum(batch.weight * output.log_partition) / total,
         tf.reduce_sum(batch.weight * output.noise) / total,
         result.healthy,
     )

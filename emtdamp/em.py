@@ -61,7 +61,7 @@ class Progress(NamedTuple):
 class Totals(NamedTuple):
     """Sums over an epoch; change: the largest |change| of the posterior's mean in it."""
 
-    log_evidence: tf.Tensor
+    log_partition: tf.Tensor
     noise: tf.Tensor
     change: tf.Tensor
     failed: tf.Tensor  # (L, 4) first step at which `damp.QUANTITIES` was not finite
@@ -197,7 +197,7 @@ def epoch_function(
                 k += 1.0
                 i += 1
                 totals = Totals(
-                    totals.log_evidence + seen.log_evidence,
+                    totals.log_partition + seen.log_partition,
                     totals.noise + seen.noise,
                     totals.change,
                     tf.minimum(totals.failed, tf.where(seen.healthy, most, i - 1)),

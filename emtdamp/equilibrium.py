@@ -39,13 +39,13 @@ SETTLED = 1e-4  # largest change a pass that `match_counts` takes for a fixed po
 class Settled(NamedTuple):
     """Where `settle` ended: the posterior of a weight is N(mean, 1/(precision + prior.precision)).
 
-    log_evidence (B,): of each row where its own word is taken out of the mean, so about its
+    log_partition (B,): of each row where its own word is taken out of the mean, so about its
     leave-one-out predictive density. change: largest change of a mean or sd in the last pass.
     """
 
     state: State
     memory: Memory
-    log_evidence: tf.Tensor
+    log_partition: tf.Tensor
     change: tf.Tensor
     passes: tf.Tensor
 
@@ -110,7 +110,7 @@ def _loop(network: Network) -> Callable[..., Settled]:
     @tf.function(jit_compile=True)
     def loop(state, memory, batch, counts, damping, momentum, tolerance, most):
         change, passes = tf.ones([], batch.x.dtype), tf.zeros([], tf.int32)
-        log_evidence = tf.zeros_like(batch.weight)
+        log_partition = tf.zeros_like(batch.weight)
         fresh = 1.0 - damping
         while (passes < most) & (change > tolerance):
             result = damp.sweep(network, posterior(state), batch, state.noise, memory)
@@ -129,10 +129,10 @@ def _loop(network: Network) -> Callable[..., Settled]:
             memory = tf.nest.map_structure(
                 lambda old, new: damping * old + fresh * new, memory, result.memory
             )
-            log_evidence = result.output.log_evidence
+            log_partition = result.output.log_partition
             change = tf.reduce_max(tf.stack(changes))
             passes += 1
-        return Settled(state, memory, log_evidence, change, passes)
+        return Settled(state, memory, log_partition, change, passes)
 
     return loop
 
@@ -198,12 +198,12 @@ def mixture(
     """
     found = [settle(network, start, batch, counts, **how) for start in starts]
     found = [each for each in found if float(each.change) < SETTLED] or found[:1]
-    best = max(found, key=lambda each: float(tf.reduce_sum(each.log_evidence)))
+    best = max(found, key=lambda each: float(tf.reduce_sum(each.log_partition)))
     probes = np.eye(batch.x.shape[0])
     counts, _, freedom = match_counts(network, best, batch, probes, counts, **how)
     found = [settle(network, each, batch, counts, **how) for each in found]
     found = [each for each in found if float(each.change) < SETTLED]
-    share = softmax([float(tf.reduce_sum(each.log_evidence)) for each in found])
+    share = softmax([float(tf.reduce_sum(each.log_partition)) for each in found])
     return Mixture(counts, freedom, found, share)
 
 

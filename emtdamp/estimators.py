@@ -22,7 +22,10 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
     >>> X, y = load_iris(return_X_y=True)
     >>> model = EMTDAMPClassifier((20,), sparsity=0.5, em_iters=20, random_state=0).fit(X, y)
     >>> int(model.active_groups_[1].sum()), bool(model.score(X, y) > 0.9)
-    (10, True)""" + PARAMETERS.format(share="a half")
+    (10, True)""" + PARAMETERS.format(
+        share="a half",
+        log_z="of a product not normalised over the classes: no log probability",
+    )
 
     _likelihood = ProbitProduct()
     _once = False
@@ -88,7 +91,10 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
     >>> model = EMTDAMPRegressor(hidden_layer_sizes=(), input_sparsity=0.5).fit(X, y)
     >>> mean, std = model.predict(X[:2], return_std=True)
     >>> mean.shape, bool(40 < std[0] < 70), int(model.active_groups_[0].sum())
-    ((2,), True, 5)""" + PARAMETERS.format(share="a tenth")
+    ((2,), True, 5)""" + PARAMETERS.format(
+        share="a tenth",
+        log_z="the log evidence, for the linear model exact and of all rows",
+    )
 
     _likelihood = GaussianNoise()
     _once = True
@@ -219,5 +225,5 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
                 kept_inputs=np.arange(count),
             )
         )
-        self.log_evidence_ = fit.log_evidence - sums.size * self._log_scale()
+        self.log_partition_ = fit.log_evidence - sums.size * self._log_scale()
         self.history_, self.n_iter_ = [], 1

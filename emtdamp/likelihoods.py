@@ -1,9 +1,11 @@
-"""The output factor: log evidence of a sample, its derivatives, and the M-step of the noise v.
+"""The output factor: log Z of a sample, its derivatives, and the M-step of the noise v.
 
 z ~ N(w, V), independent over the K outputs, meets p(y | z). Both factors return
     log Z = log int p(y | z) N(z; w, V) dz,   g = d log Z/dw,   Gam = -d^2 log Z/dw^2  (diagonal)
-and E[eps^2], the mean square of the noise given y: EM sets v to its average. Classes hold settings
-only; v comes as a tensor because the M-step changes it inside a compiled loop.
+and E[eps^2], the mean square of the noise given y: EM sets v to its average. log Z is the log
+evidence of a sample under `GaussianNoise`; under `ProbitProduct` it is the log-partition of a
+factor that is not normalised over y. Classes hold settings only; v comes as a tensor because the
+M-step changes it inside a compiled loop.
 """
 
 from dataclasses import dataclass
@@ -17,9 +19,9 @@ from emtdamp.gaussian import LOG_SQRT_2PI, cut
 
 
 class Output(NamedTuple):
-    """log_evidence (B,); gradient and curvature (B, K); noise (B,), the mean of E[eps^2]."""
+    """log_partition (B,); gradient and curvature (B, K); noise (B,), the mean of E[eps^2]."""
 
-    log_evidence: tf.Tensor
+    log_partition: tf.Tensor
     gradient: tf.Tensor
     curvature: tf.Tensor
     noise: tf.Tensor
@@ -68,7 +70,10 @@ class ProbitProduct:
         g_y = E[S],  S = sum_m l_m/s_m,  Gam_y = E[sum_m l_m (t_m + l_m)/s_m^2] - Var[S].
     Noise: z_y - z_m + eps_m > 0 with eps_m ~ N(0, v): given z, d = z - z_m + eps_m is N(t_m s_m,
     s_m^2) cut at 0, so E[eps_m^2] = v (1 - (v/s_m^2) E[t_m l_m]).
-    The product is not normalised over y: `log_probabilities` normalises it.
+    The product is the paper's, and not normalised over y: at equal certain outputs its K values sum
+    to K 2^(1-K), 1 for two classes and .0195 for ten. So exp(log Z) is no probability for K > 2 and
+    rewards outputs that are apart; a v learnt from it is that of the unnormalised model.
+    `log_probabilities` normalises.
 
     `nodes`: odd, the middle one is the mode; 17 give log Z, g and Gam v to 1e-4 while V is up to
     about v, and to 5e-4 at 3 v (9: 1e-3 and 1e-2); `newton`: 5 steps come close enough to the
@@ -128,7 +133,7 @@ class ProbitProduct:
         weight = weight / total
         # of the mode; y's own Phi(0) = 1/2 is in every log_term
         squares = tf.square(away) * sharp_y + _total(tf.square(below_mode), 0)
-        log_evidence = (
+        log_partition = (
             top + tf.math.log(2.0 * total * width * tf.sqrt(sharp_y)) + log_weight - 0.5 * squares
         )
 
@@ -143,7 +148,7 @@ class ProbitProduct:
         gam_m = _total(weight[:, None] * bend_m, 0) * tf.square(s_inverse)
         slope_m = mean_m * s_inverse
         return Output(
-            log_evidence=log_evidence,
+            log_partition=log_partition,
             gradient=tf.transpose(own * g_y - slope_m),
             curvature=tf.transpose(own * gam_y + gam_m),
             noise=noise * (1.0 - noise * drag / (w.shape[0] - 1)),
@@ -154,7 +159,7 @@ class ProbitProduct:
         size, classes = tf.shape(w)[0], w.shape[-1]
         each = tf.tile(tf.range(classes), [size])
         w, var = (tf.repeat(a, classes, axis=0) for a in (w, var))
-        log_z = self(w, var, each, noise).log_evidence
+        log_z = self(w, var, each, noise).log_partition
         return tf.nn.log_softmax(tf.reshape(log_z, [size, classes]))
 
 
@@ -189,7 +194,7 @@ def maximise_noise(
     bounds: tuple[float, float] = (1e-6, 1e6),
     iterations: int = 60,
 ) -> tf.Tensor:
-    """The v in `bounds` with the highest total log evidence, by golden section on log v.
+    """The v in `bounds` with the highest total log-partition, by golden section on log v.
 
     The numerical counterpart of EM's update v <- mean of `Output.noise`, which climbs to the same
     stationary point. Assumes one maximum inside the bounds; 60 iterations end at rounding.
@@ -198,7 +203,7 @@ def maximise_noise(
     low, high = (tf.constant(np.log(b), w.dtype) for b in bounds)
 
     def evidence(log_v: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(likelihood(w, var, y, tf.exp(log_v)).log_evidence)
+        return tf.reduce_sum(likelihood(w, var, y, tf.exp(log_v)).log_partition)
 
     for _ in tf.range(iterations):
         left, right = high - ratio * (high - low), low + ratio * (high - low)

@@ -189,7 +189,7 @@ def train(
         predicted = predict(task, small)
         scores = score(task, predicted)
         kept, active = len(small.kept_inputs), int(small.active[1].sum())
-        loss = np.log(posterior.y_units.scale).sum() - row["log_evidence"]
+        loss = np.log(posterior.y_units.scale).sum() - row["log_partition"]
         rows.append(
             {
                 **{new: scores[old] for old, new in COLUMNS.items() if old in scores},

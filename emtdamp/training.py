@@ -22,7 +22,7 @@ from emtdamp.posterior import Posterior
 from emtdamp.prior import GroupPrior, PriorInfo
 
 SMALL = 2000  # rows below which training runs in float64 and is padded
-DIVERGED = -1e6  # log evidence of a sample: a thousand deviations off
+DIVERGED = -1e6  # log Z of a sample: a thousand deviations off
 
 
 class Recipe(NamedTuple):
@@ -83,7 +83,7 @@ class Trained(NamedTuple):
 
     posterior: Posterior
     stream: Stream
-    log_evidence: float  # mean over the samples, before each was learnt, in the last iteration
+    log_partition: float  # mean over the samples, before each was learnt, in the last iteration
     history: list[dict[str, float]]
 
 
@@ -207,10 +207,10 @@ def train(
 ) -> Trained:
     """Run `recipe.epochs` EM iterations from `stream`; the seed orders the minibatches.
 
-    With `held_out` the iterate of highest log evidence there is returned, pruned as asked, and
-    `patience` iterations without a better one stop the fit, once the pruning ramp is over.
-    `report` gets each iteration's row of the history and its posterior. A row's seconds are those
-    of the iteration: compiling, evaluating and reporting are apart.
+    With `held_out` the iterate of highest log predictive density there is returned, pruned as
+    asked, and `patience` iterations without a better one stop the fit, once the pruning ramp is
+    over. `report` gets each iteration's row of the history and its posterior. A row's seconds are
+    those of the iteration: compiling, evaluating and reporting are apart.
     """
     rows, inputs = data.x.shape
     steps = -(-rows // recipe.batch_size)
@@ -231,7 +231,7 @@ def train(
         posterior = _posterior(whole, info, float(width), counts, inputs, recipe, likelihood)
         row = {
             "iteration": number + 1,
-            "log_evidence": float(totals.log_evidence) / steps,
+            "log_partition": float(totals.log_partition) / steps,
             "noise": posterior.noise,
             "change": float(totals.change),
             **{f"active_{n}": int(active.sum()) for n, active in enumerate(posterior.active)},
@@ -258,22 +258,22 @@ def train(
     return Trained(
         posterior,
         _stream(whole, inputs, float(width)),
-        history[-1]["log_evidence"],
+        history[-1]["log_partition"],
         history,
     )
 
 
 def evaluate(posterior: Posterior, data: Data) -> float:
-    """Mean log evidence of the data's y under the posterior predictive distribution."""
+    """Mean log predictive density (of classes: probability) of the data's y."""
     if data.y.ndim == 1:
         log_p = posterior.log_probabilities(data.x)
-        log_evidence = np.take_along_axis(log_p, data.y[:, None], 1)[:, 0]
+        log_density = np.take_along_axis(log_p, data.y[:, None], 1)[:, 0]
     else:
         w, var = posterior.propagate(data.x)
         noise = tf.constant(posterior.noise, w.dtype)
         y = tf.constant(data.y, w.dtype)
-        log_evidence = posterior.likelihood(w, var, y, noise).log_evidence.numpy()
-    return float(np.average(log_evidence, weights=data.weight))
+        log_density = posterior.likelihood(w, var, y, noise).log_partition.numpy()
+    return float(np.average(log_density, weights=data.weight))
 
 
 def _batch(data: Data, shape: tuple[int, int], dtype: type) -> Batch:
@@ -376,9 +376,9 @@ def _check(totals: em.Totals, steps: int, number: int) -> None:
             f"iteration {number + 1}, minibatch {failed.min() + 1}; use a larger batch_size, "
             "passes=1, or damping of 0.5 and more"
         )
-    log_evidence = float(totals.log_evidence) / steps
-    if log_evidence < DIVERGED:
+    log_partition = float(totals.log_partition) / steps
+    if log_partition < DIVERGED:
         raise EmtdampError(
-            f"the fit diverges: the log evidence of a sample is {log_evidence:.3g} in iteration "
+            f"the fit diverges: log Z of a sample is {log_partition:.3g} in iteration "
             f"{number + 1}; prune fewer inputs, or use the other form of update"
         )

@@ -1,4 +1,4 @@
-"""Each nonlinearity against quadrature, finite differences of its log evidence, extremes."""
+"""Each nonlinearity against quadrature, finite differences of its log-partition, extremes."""
 
 import itertools
 
@@ -63,17 +63,17 @@ def test_moments_and_evidence_equal_quadrature(name):
         log_z, mean, spread = by_quadrature(CURVES[name], *numbers)
         assert got.mean[i] == pytest.approx(mean, rel=1e-8, abs=1e-9)
         assert got.var[i] == pytest.approx(spread, rel=1e-7, abs=1e-9)
-        assert got.log_evidence[i] == pytest.approx(log_z, rel=1e-9, abs=1e-9)
+        assert got.log_partition[i] == pytest.approx(log_z, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_messages_are_derivatives_of_the_log_evidence(name):
+def test_messages_are_derivatives_of_the_log_partition(name):
     w, var, precision, shift = cases()
     step = 1e-4 * np.sqrt(var)
     got = respond(name, w, var, precision, shift)
     up = respond(name, w + step, var, precision, shift)
     down = respond(name, w - step, var, precision, shift)
-    slope = (up.log_evidence - down.log_evidence) / (2 * step)
+    slope = (up.log_partition - down.log_partition) / (2 * step)
     np.testing.assert_allclose(got.gradient, slope, rtol=1e-6, atol=1e-6)
     bend = -(up.gradient - down.gradient) / (2 * step)
     np.testing.assert_allclose(got.curvature, bend, rtol=1e-5, atol=1e-5)
@@ -87,7 +87,7 @@ def test_moments_are_derivatives_in_the_message_from_above(name):
     got = respond(name, w, var, precision, shift)
     up = respond(name, w, var, precision, shift + step)
     down = respond(name, w, var, precision, shift - step)
-    slope = (up.log_evidence - down.log_evidence) / (2 * step)
+    slope = (up.log_partition - down.log_partition) / (2 * step)
     np.testing.assert_allclose(got.mean, slope, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(got.var, (up.mean - down.mean) / (2 * step), rtol=1e-6, atol=1e-7)
 
@@ -109,7 +109,7 @@ def test_no_message_from_above_gives_the_prior_moments(name):
     got = respond(name, w, var, np.zeros_like(w), np.zeros_like(w))
     np.testing.assert_allclose(got.gradient, 0, atol=1e-12)
     np.testing.assert_allclose(got.curvature, 0, atol=1e-12)
-    np.testing.assert_allclose(got.log_evidence, 0, atol=1e-12)
+    np.testing.assert_allclose(got.log_partition, 0, atol=1e-12)
 
 
 def test_relu_keeps_relative_accuracy_in_the_tail():

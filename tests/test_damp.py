@@ -115,7 +115,7 @@ def test_without_uncertainty_the_messages_are_backpropagation(activation, likeli
             u = tf.pad(u, [[0, 0], [0, 1]], constant_values=1.0)
         z = u @ means[-1]
         tiny = tf.fill(tf.shape(z), tf.constant(1e-8, F64))
-        evidence = tf.reduce_sum(likelihood(z, tiny, batch.y, tf.constant(0.7, F64)).log_evidence)
+        evidence = tf.reduce_sum(likelihood(z, tiny, batch.y, tf.constant(0.7, F64)).log_partition)
     for message, slope in zip(result.messages, tape.gradient(evidence, means), strict=True):
         np.testing.assert_allclose(message.gradient, slope, rtol=1e-3, atol=1e-3)
 
@@ -144,7 +144,7 @@ def test_order_of_samples_changes_nothing(likelihood, form):
     (one, info), (two, _) = step(x, y), step(x[order], y[order])
     for a, b in zip(tf.nest.flatten(one), tf.nest.flatten(two), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
-    assert info.healthy.numpy().all() and np.isfinite(info.log_evidence)
+    assert info.healthy.numpy().all() and np.isfinite(info.log_partition)
 
 
 @pytest.mark.parametrize("passes", [1, 3])

@@ -68,7 +68,7 @@ def test_matched_counts_hold_the_exact_degrees_of_freedom():
     assert some == pytest.approx(freedom, rel=0.25)
 
 
-def test_log_evidence_is_that_of_leaving_one_out():
+def test_log_partition_is_that_of_leaving_one_out():
     batch, _, _ = correlated(0.0, 200, 10)
     at = equilibrium.settle(LINEAR, start(), batch)
     x, y = batch.x.numpy()[:, :-1], batch.y.numpy()
@@ -77,7 +77,7 @@ def test_log_evidence_is_that_of_leaving_one_out():
     own = batch.x.numpy()[17]
     var = own @ cov @ own + NOISE
     exact = -0.5 * ((y[17, 0] - own @ mean[:, 0]) ** 2 / var + np.log(2 * np.pi * var))
-    assert float(at.log_evidence[17]) == pytest.approx(exact, abs=0.02)
+    assert float(at.log_partition[17]) == pytest.approx(exact, abs=0.02)
 
 
 def test_a_start_that_does_not_settle_is_refused():

@@ -52,7 +52,7 @@ def test_batches_in_sequence_equal_one_fit_where_linear_and_gaussian(noise, inpu
         streamed.partial_fit(X[rows], y[rows], weight[rows])
     for one, two in zip(streamed.predict(X, True), whole.predict(X, True), strict=True):
         assert_allclose(one, two, rtol=1e-8)
-    assert_allclose(streamed.log_evidence_, whole.log_evidence_, rtol=1e-10)
+    assert_allclose(streamed.log_partition_, whole.log_partition_, rtol=1e-10)
     assert_allclose(streamed.noise_variance_, whole.noise_variance_, rtol=1e-8)
     assert_array_equal(streamed.active_groups_[0], whole.active_groups_[0])
 
@@ -234,13 +234,13 @@ def test_warm_start_continues(friedman):
     for _ in range(3):
         warm.fit(X, y)
     assert warm.score(X, y) > cold.score(X, y)
-    assert warm.history_[0]["log_evidence"] > cold.history_[-1]["log_evidence"]
+    assert warm.history_[0]["log_partition"] > cold.history_[-1]["log_partition"]
 
 
 def test_verbose_prints_an_iteration_a_line(friedman, capsys):
     EMTDAMPRegressor((20,), em_iters=3, random_state=0, verbose=True).fit(*friedman)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and lines[2].startswith("iteration 3, log_evidence ")
+    assert len(lines) == 3 and lines[2].startswith("iteration 3, log_partition ")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_a_run_is_the_estimators_fit_scored_by_its_own_prediction(task, result):
     for name in ("rmse", "nmse", "log_likelihood"):
         assert result.metrics[f"test_{name}"] == scores[name]
     assert {"coverage_50", "coverage_90", "coverage_95"} <= set(result.metrics)
-    assert result.metrics["training_loss"] == pytest.approx(-model.log_evidence_)
+    assert result.metrics["training_loss"] == pytest.approx(-model.log_partition_)
     assert result.metrics["noise_variance"] == pytest.approx(model.noise_variance_)
     assert result.metrics["active_neurons"] == 4 == (result.rho > 0.5).sum()
     assert result.metrics["parameters"] == 14 * 4 + 5

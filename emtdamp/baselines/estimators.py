@@ -47,7 +47,7 @@ PARAMETERS = """
         to_keras; it takes X as `fit`.
     active_groups_ : boolean masks, of the columns of X and of the neurons of each hidden layer.
     noise_variance_ : of regressions, in units of y squared.
-    history_ : a dict an epoch: mean training loss (AMP: log evidence), active groups, seconds.
+    history_ : a dict an epoch: mean training loss (AMP: log Z), active groups, seconds.
     n_iter_ : epochs done.
 """
 
