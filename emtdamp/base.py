@@ -27,7 +27,8 @@ PARAMETERS = """
     hidden_layer_sizes : integers >= 1, neurons of each hidden layer; () is the linear model.
     activation : "relu", "tanh" or "identity".
     sparsity : fraction of the neurons of each hidden layer to prune, in [0, 1): exactly
-        round(n (1 - sparsity)) stay, one at least. "auto" leaves the number to EM.
+        round(n (1 - sparsity)) stay, one at least. "auto" leaves the number to EM. A sequence has
+        one such value for each hidden layer, as (0.5, "auto").
     input_sparsity : the same for the inputs that are not constant.
     em_iters : EM iterations, each a pass over the data; "auto" sees 100,000 rows, within 10 to 300
         iterations and with 100 minibatches at least.

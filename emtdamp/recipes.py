@@ -30,17 +30,11 @@ MAX_INPUT_GAIN = 0.05
 
 def check(params: dict[str, Any]) -> None:
     """Raise UsageError for the first parameter outside its range."""
-    for name, low, strict in [
-        ("sparsity", 0.0, False),
-        ("input_sparsity", 0.0, False),
-        ("validation_fraction", 0.0, True),
-    ]:
-        value = params[name]
-        if value == "auto" and name != "validation_fraction":
-            continue
-        if not isinstance(value, REAL) or not low <= value < 1 or (strict and value == low):
-            allowed = "above 0 and below 1" if strict else "at least 0 and below 1, or 'auto'"
-            raise UsageError(f"{name}={value!r}; give a number {allowed}")
+    _check_share("input_sparsity", params["input_sparsity"])
+    sparsity(params)
+    value = params["validation_fraction"]
+    if not isinstance(value, REAL) or not 0 < value < 1:
+        raise UsageError(f"validation_fraction={value!r}; give a number above 0 and below 1")
     for name, low, word in [
         ("em_iters", 1, " or 'auto'"),
         ("batch_size", 1, " or 'auto'"),
@@ -71,6 +65,13 @@ def check(params: dict[str, Any]) -> None:
     hidden(params)
 
 
+def _check_share(name: str, value: Any) -> None:
+    if isinstance(value, str) and value == "auto":
+        return
+    if not isinstance(value, REAL) or isinstance(value, bool) or not 0 <= value < 1:
+        raise UsageError(f"{name}={value!r}; give a number at least 0 and below 1, or 'auto'")
+
+
 def hidden(params: dict[str, Any]) -> tuple[int, ...]:
     """Neurons of each hidden layer."""
     sizes = params["hidden_layer_sizes"]
@@ -81,6 +82,23 @@ def hidden(params: dict[str, Any]) -> tuple[int, ...]:
             "or () for a linear model"
         )
     return tuple(int(n) for n in sizes)
+
+
+def sparsity(params: dict[str, Any]) -> tuple[Any, ...]:
+    """Of each hidden layer: the fraction of its neurons to prune, or "auto"."""
+    value, layers = params["sparsity"], len(hidden(params))
+    several = isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    if not several:
+        _check_share("sparsity", value)
+        return (value,) * layers
+    if len(value) != layers:
+        raise UsageError(
+            f"sparsity={value!r} has {len(value)} values for {layers} hidden layers; give one for "
+            "each of them, or a single number or 'auto' for all"
+        )
+    for number, share in enumerate(value):
+        _check_share(f"sparsity[{number}]", share)
+    return tuple(value)
 
 
 def batch_size(params: dict[str, Any], rows: int) -> int:
@@ -101,12 +119,11 @@ def iterations(params: dict[str, Any], rows: int, batch: int) -> int:
 def pruning(params: dict[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """`GroupPrior`'s rule and the groups to keep, for the inputs and each hidden layer."""
     rules, keep = [], []
-    sizes = [(inputs, params["input_sparsity"])]
-    sizes += [(n, params["sparsity"]) for n in hidden(params)]
-    for n, sparsity in sizes:
-        left = n if sparsity == "auto" else max(1, round(n * (1 - sparsity)))
+    shares = [params["input_sparsity"], *sparsity(params)]
+    for n, share in zip([inputs, *hidden(params)], shares, strict=True):
+        left = n if share == "auto" else max(1, round(n * (1 - share)))
         keep.append(left)
-        rules.append("free" if sparsity == "auto" else "steered" if left < n else "dense")
+        rules.append("free" if share == "auto" else "steered" if left < n else "dense")
     return tuple(rules), tuple(keep)
 
 

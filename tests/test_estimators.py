@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from emtdamp import recipes
 from emtdamp.em import Schedule
 from emtdamp.errors import UsageError
 from emtdamp.estimators import EMTDAMPClassifier, EMTDAMPRegressor
@@ -98,6 +99,19 @@ def test_sparsity_leaves_exactly_the_rest(pruned):
     first, second = pruned.posterior_.mean
     assert (first[:-1][~inputs] == 0).all() and (second[:-1][~hidden] == 0).all()
     assert pruned.posterior_.parameters == 6 * 20 + 21
+
+
+def test_sparsity_of_each_layer(friedman):
+    X, y = friedman
+    share = np.array([0.5, 0.25])
+    model = EMTDAMPRegressor((8, 4), sparsity=share, em_iters=1, random_state=0).fit(X, y)
+    assert [int(active.sum()) for active in model.active_groups_] == [10, 4, 3]
+    assert model.sparsity is share
+    for each in ((0.5, 0.25), [0.5, 0.25], share):
+        params = clone(model).set_params(sparsity=each).get_params()
+        assert recipes.pruning(params, 10) == (("dense", "steered", "steered"), (10, 4, 3))
+    params = clone(model).set_params(sparsity=[0.0, "auto"]).get_params()
+    assert recipes.pruning(params, 10) == (("dense", "dense", "free"), (10, 8, 4))
 
 
 def test_keras_model_and_saved_posterior(friedman, pruned, tmp_path):
@@ -248,6 +262,8 @@ def test_verbose_prints_an_iteration_a_line(friedman, capsys):
     [
         ({"sparsity": 1.0}, "sparsity=1.0; give a number at least 0 and below 1, or 'auto'"),
         ({"sparsity": "half"}, "sparsity='half'"),
+        ({"sparsity": (0.5, 0.5)}, r"sparsity=\(0.5, 0.5\) has 2 values for 1 hidden layers"),
+        ({"sparsity": [1.5]}, r"sparsity\[0\]=1.5; give a number at least 0"),
         ({"em_iters": 0}, "em_iters=0; give an integer of at least 1 or 'auto'"),
         ({"batch_size": 2.5}, "batch_size=2.5"),
         ({"slab": 0}, "slab=0 is no variance"),
