@@ -46,7 +46,8 @@ PARAMETERS = """
     share_incoming : a neuron's incoming weights decide with its outgoing ones whether it stays.
     early_stopping : hold out `validation_fraction` of the rows, keep the iterate with the highest
         log predictive density there, stop after `n_iter_no_change` iterations without a higher one.
-    warm_start : `fit` starts from the posterior of the fit before.
+    warm_start : `fit` starts from the posterior of the fit before, and keeps the scales of X and
+        y, which are the units of its weights. Columns, classes and hidden layers must be the same.
     random_state : int, RandomState or None: starting means, order of rows, rows held out.
     verbose : print a line an EM iteration.
 
@@ -169,26 +170,65 @@ class EMTDAMP(BaseEstimator):
         `early_stopping`, the best; the time it takes is not in the row's seconds.
         """
         recipes.check(self.get_params())
-        X, y, weight = self._validate(X, y, sample_weight, reset=True)
         warm = self.warm_start and hasattr(self, "_stream")
-        if not warm:
+        if warm:
+            self._check_continues(X, "set warm_start=False")
+        X, y, weight = self._validate(X, y, sample_weight, reset=not warm)
+        if warm:
+            self._check_data_continue(X, y)
+        else:
             self._forget()
-        self._learn_scales(X, y, weight)
+            self._learn_scales(X, y, weight)
         stream = training.restart(self._stream) if warm else None
         self._train(X, y, weight, stream, monitor=monitor)
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
         recipes.check(self.get_params())
-        first = not hasattr(self, "n_features_in_")
+        first = not hasattr(self, "posterior_")
+        if not first:
+            self._check_continues(X, "start anew with fit")
         X, y, weight = self._validate(X, y, sample_weight, first, classes)
         if first:
             self._learn_scales(X, y, weight)
         stream = getattr(self, "_stream", None)
         if stream is not None and stream.width != 1.0:
-            stream = training.restart(stream)
+            stream = training.restart(stream)._replace(steps=stream.steps)
         self._train(X, y, weight, stream, streaming=True)
         return self
+
+    def _check_continues(self, X, way_out):
+        """Raise where the network or the columns are not those of the posterior to go on from."""
+        stream = getattr(self, "_stream", None)
+        sizes = recipes.hidden(self.get_params())
+        fitted = () if stream is None else training.hidden(stream)
+        if sizes != fitted:
+            raise UsageError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r} cannot go on from a posterior of "
+                f"{fitted}; give {fitted}, or {way_out}"
+            )
+        shape = np.shape(X)
+        if len(shape) == 2 and shape[1] != self.n_features_in_:
+            raise UsageError(
+                f"X has {shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, as its posterior has; give these, or "
+                f"{way_out}"
+            )
+
+    def _check_data_continue(self, X, y):
+        """Raise where classes are missing, or columns vary that the posterior does not know."""
+        classes = getattr(self, "classes_", None)
+        if classes is not None and len(np.unique(y)) < len(classes):
+            raise UsageError(
+                f"y has the classes {classes[np.unique(y)]}, which cannot go on from a posterior "
+                f"of {classes}; give all of these, use partial_fit, or set warm_start=False"
+            )
+        new = np.flatnonzero(~self._scaling.live & (np.ptp(X, axis=0) > 0))
+        if len(new):
+            raise UsageError(
+                f"columns {new} of X vary, but were constant in the fit that warm_start goes on "
+                "from, which has no weights for them; set warm_start=False"
+            )
 
     def to_keras(self):
         """The pruned network of posterior means as a plain Keras model, scales folded in."""
@@ -231,8 +271,12 @@ class EMTDAMP(BaseEstimator):
         )
         if streaming:
             recipe = recipes.stream(recipe)
+        elif stream is not None:
+            recipe = recipes.warm(recipe, rows, stream.counted)
         if stream is None:
             stream = training.start(recipe, inputs, self._outputs, seed)
+        elif self._noise() is not None:
+            stream = stream._replace(noise=recipe.noise)
 
         def report(row, posterior):
             if self.verbose:
@@ -251,6 +295,9 @@ class EMTDAMP(BaseEstimator):
             report,
         )
         self._stream = trained.stream
+        if not streaming:  # `partial_fit` goes on with the groups that are left
+            steps = max(self._stream.steps, recipes.STREAM_RAMP)
+            self._stream = self._stream._replace(steps=steps)
         self._set_posterior(trained.posterior)
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)

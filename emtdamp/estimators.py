@@ -50,7 +50,10 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
             self.classes_ = np.unique(y if classes is None else classes)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
-            raise UsageError(f"y has classes {unknown}, which are not among {self.classes_}")
+            raise UsageError(
+                f"y has classes {unknown}, which are not among {self.classes_}; give all classes "
+                "to the first partial_fit, or start anew with fit and warm_start=False"
+            )
         if len(self.classes_) < 2:
             raise UsageError(f"y has one class only, {self.classes_[0]!r}; give 2 classes or more")
         return np.searchsorted(self.classes_, y).astype(np.int32)
@@ -144,9 +147,15 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
 
     def _encode(self, y, reset, classes):
         y = np.asarray(y, np.float64)
+        one, y = y.ndim == 1, y.reshape(len(y), -1)
         if reset:
-            self._one_output = y.ndim == 1
-        return y.reshape(len(y), -1)
+            self._one_output = one
+        elif y.shape[1] != self._outputs:
+            raise UsageError(
+                f"y has {y.shape[1]} outputs, the posterior to go on from {self._outputs}; give as "
+                "many, or start anew with fit and warm_start=False"
+            )
+        return y
 
     def _learn_scales(self, X, y, weight):
         self._scaling = scaling(X, weight, 0.1)

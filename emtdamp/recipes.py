@@ -14,6 +14,7 @@ INTEGER = (int, np.integer)
 REAL = (*INTEGER, float, np.floating)
 MIN_MEMORY = 10.0  # minibatches over which the decoupled form averages its precision, at least
 
+STREAM_RAMP = 100  # minibatches over which `partial_fit` prunes
 MAX_WARMUP = 100.0  # minibatches; a fifth of a short fit
 # Where v is learnt it follows the residuals, which large steps make too small.
 LEARNT_NOISE_GAIN = 0.7
@@ -203,10 +204,23 @@ def make(
     )
 
 
+def warm(recipe: Recipe, rows: int, counted: float) -> Recipe:
+    """The same for a fit of `rows` that goes on from a posterior of `counted` minibatches.
+
+    The first step's evidence, min(1 + prior_count, width_start steps) minibatches, is what the
+    posterior has, so that the fit starts at this posterior.
+    """
+    steps = -(-rows // recipe.batch_size)
+    schedule = recipe.schedule._replace(prior_count=counted, width_start=counted / steps)
+    return recipe._replace(schedule=schedule)
+
+
 def stream(recipe: Recipe) -> Recipe:
     """The same for one batch of `partial_fit`: each row counted once, nothing forgotten.
 
-    Groups are pruned over the first 100 minibatches seen.
+    Groups are pruned over the first `STREAM_RAMP` minibatches seen.
     """
-    schedule = recipe.schedule._replace(total=100.0, settle=0.0, ramp_start=0.0, ramp_end=1.0)
+    schedule = recipe.schedule._replace(
+        total=float(STREAM_RAMP), settle=0.0, ramp_start=0.0, ramp_end=1.0
+    )
     return recipe._replace(update="window", epochs=1, once=False, schedule=schedule)

@@ -120,9 +120,19 @@ def start(recipe: Recipe, inputs: int, outputs: int, seed: int) -> Stream:
 
 
 def restart(stream: Stream) -> Stream:
-    """The stream's posterior as the start of another fit: steps from 0, width 1."""
+    """The stream's posterior as the start of another fit: steps from 0, width 1.
+
+    Its precision width * Lam is the evidence of width * counted minibatches, and counted as that:
+    were only one of the two multiplied, the next step's width Ne/counted would do it again.
+    """
     layers = [(m, stream.width * lam, 0 * velocity, *p) for m, lam, velocity, *p in stream.layers]
-    return stream._replace(layers=tuple(layers), width=1.0, steps=0)
+    counted = stream.width * stream.counted
+    return stream._replace(layers=tuple(layers), counted=counted, width=1.0, steps=0)
+
+
+def hidden(stream: Stream) -> tuple[int, ...]:
+    """Neurons of each hidden layer."""
+    return tuple(mean.shape[1] for mean, *_ in stream.layers[:-1])
 
 
 def prepare(

@@ -251,6 +251,30 @@ def test_warm_start_continues(friedman):
     assert warm.history_[0]["log_partition"] > cold.history_[-1]["log_partition"]
 
 
+def test_what_cannot_go_on_from_a_posterior_says_why():
+    X, y = load_iris(return_X_y=True)
+    X = np.column_stack([X, np.ones(len(X))])
+    model = EMTDAMPClassifier((4,), em_iters=1, warm_start=True, random_state=0).fit(X, y)
+    before = model.predict_proba(X)
+    wider = X + np.arange(len(X))[:, None] * (np.arange(5) == 4)
+    for settings, rows, labels, text in [
+        ({"hidden_layer_sizes": (5,)}, X, y, r"\(5,\) cannot go on from a posterior of \(4,\)"),
+        ({}, X[:, :3], y, "X has 3 features, but EMTDAMPClassifier is expecting 5 features"),
+        ({}, X, y + 1, r"classes \[3\], which are not among \[0 1 2\]"),
+        ({}, X[:100], y[:100], r"classes \[0 1\], which cannot go on from a posterior of \[0 1 2"),
+        ({}, wider, y, r"columns \[4\] of X vary, but were constant in the fit"),
+    ]:
+        with pytest.raises(UsageError, match=text) as raised:
+            model.set_params(**settings).fit(rows, labels)
+        assert "warm_start=False" in str(raised.value)
+        model.set_params(hidden_layer_sizes=(4,))
+        assert_array_equal(model.predict_proba(X), before)
+    with pytest.raises(UsageError, match=r"=5 cannot go on from a posterior of \(4,\)"):
+        clone(model).fit(X, y).set_params(hidden_layer_sizes=5).partial_fit(X, y)
+    still = X * [1, 1, 1, 0, 1]  # a column that is constant now tells nothing more of its weights
+    assert np.isfinite(model.fit(still, y).predict_proba(still)).all()
+
+
 def test_verbose_prints_an_iteration_a_line(friedman, capsys):
     EMTDAMPRegressor((20,), em_iters=3, random_state=0, verbose=True).fit(*friedman)
     lines = capsys.readouterr().out.splitlines()

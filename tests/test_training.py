@@ -92,6 +92,29 @@ def test_restart_keeps_the_posterior():
         assert_allclose(stream.width * old[1] + old[3], new[1] + new[3])
 
 
+def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
+    given = data()
+    plan = recipe(90, em_iters=300)._replace(noise=0.05)
+    plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
+    trained = training.train(given, GaussianNoise(), plan, training.start(plan, 3, 1, 0), seed=0)
+    assert trained.stream.width < 0.5  # where it is 1 nothing can go wrong
+    stream = training.restart(trained.stream)
+    plan = recipes.warm(plan, 90, stream.counted)
+    problem, progress = training.prepare(given, GaussianNoise(), plan, stream)
+    one = training.tf.ones([], progress.k.dtype)
+    rates = training.em.rates(problem.schedule, "decoupled", progress.k, one, progress.state.count)
+    kap = float(rates.evidence / progress.state.count)
+    for layer, mean, var in zip(
+        stream.layers, trained.posterior.mean, trained.posterior.var, strict=True
+    ):
+        assert_array_equal(layer[0], mean)
+        assert_allclose(1 / (kap * layer[1] + layer[3]), var, rtol=1e-6)
+    short = plan._replace(epochs=10, schedule=plan.schedule._replace(lr=0.1))
+    again = training.train(given, GaussianNoise(), short, stream, seed=1)
+    for one, two in zip(again.posterior.var, trained.posterior.var, strict=True):
+        assert 0.8 < np.median(one / two) < 1.25
+
+
 def test_a_nan_names_layer_quantity_and_iteration():
     given = data()
     given.x[7, 1] = np.nan
