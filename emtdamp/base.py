@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from emtdamp import recipes, training
+from emtdamp import inflation, recipes, training
 from emtdamp.errors import UsageError
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import Posterior, Units
@@ -128,7 +128,7 @@ class EMTDAMP(BaseEstimator):
 
     # Of the subclass: the output factor and how y goes in and out.
     _likelihood: GaussianNoise | ProbitProduct
-    _once: bool  # whether the posterior counts each row once
+    _inflation: float | None  # of large data, see `training.Recipe`
     # Of the fit.
     n_features_in_: int
     _scaling: Scaling
@@ -260,18 +260,12 @@ class EMTDAMP(BaseEstimator):
             held_out = Data(held_x, self._scale_y(held_y), held_weight)
         data = Data(self._scaling(X), self._scale_y(y), weight)
         rows, inputs = data.x.shape
-        recipe = recipes.make(
-            self.get_params(),
-            rows,
-            inputs,
-            self._outputs,
-            self._noise(),
-            counted=float(weight.sum()),
-            once=self._once,
-        )
+        recipe = self._recipe(data)
         if streaming:
             recipe = recipes.stream(recipe)
-        elif stream is not None:
+        elif inflation.LEAST_ROWS <= rows < training.SMALL:
+            recipe = recipe._replace(inflation=self._held_out_inflation(data, seed))
+        if stream is not None and not streaming:
             recipe = recipes.warm(recipe, rows, stream.counted)
         if stream is None:
             stream = training.start(recipe, inputs, self._outputs, seed)
@@ -302,6 +296,34 @@ class EMTDAMP(BaseEstimator):
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)
         self.log_partition_ = trained.log_partition - self._log_scale()
+
+    def _recipe(self, data: Data) -> training.Recipe:
+        rows, inputs = data.x.shape
+        return recipes.make(
+            self.get_params(),
+            rows,
+            inputs,
+            self._outputs,
+            self._noise(),
+            counted=float(data.weight.sum()),
+            inflation=self._inflation,
+        )
+
+    def _held_out_inflation(self, data: Data, seed: int) -> float:
+        """`inflation.choose` for this fit, from one like it without a fifth of the rows."""
+        rows = len(data.x)
+        labels = data.y if data.y.ndim == 1 else None
+        if labels is not None and np.bincount(labels)[np.unique(labels)].min() < 2:
+            labels = None
+        left, out = train_test_split(
+            np.arange(rows), test_size=0.2, random_state=seed, stratify=labels
+        )
+        some, others = (Data(*(part[index] for part in data)) for index in (left, out))
+        recipe = self._recipe(some)
+        start = training.start(recipe, data.x.shape[1], self._outputs, seed)
+        fit = training.train(some, self._likelihood, recipe, start, seed, padded_like=rows)
+        single = replace(fit.posterior, inflation=1.0)
+        return inflation.choose(single, others, fit.posterior.inflation)
 
     def _on_raw(self, posterior: Posterior) -> Posterior:
         """The one that takes all columns of X and gives y, both in their units."""

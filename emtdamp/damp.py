@@ -82,12 +82,15 @@ class Rates(NamedTuple):
 
 
 class Info(NamedTuple):
-    """log_partition: mean over the minibatch's samples, before it was learnt; noise: mean E[eps^2];
+    """log_partition: mean over the minibatch's samples, before it was learnt; noise and
+    noise_learnt: of `Output`, summed over the samples, whose weights are summed in rows;
     healthy: (L, 4) bool, `QUANTITIES` of each layer finite.
     """
 
     log_partition: tf.Tensor
     noise: tf.Tensor
+    noise_learnt: tf.Tensor
+    rows: tf.Tensor
     healthy: tf.Tensor
 
 
@@ -259,7 +262,9 @@ def _finish(
     total = tf.reduce_sum(batch.weight)
     info = Info(
         tf.reduce_sum(batch.weight * output.log_partition) / total,
-        tf.reduce_sum(batch.weight * output.noise) / total,
+        tf.reduce_sum(batch.weight * output.noise),
+        tf.reduce_sum(batch.weight * output.noise_learnt),
+        total,
         result.healthy,
     )
     return State(new_layers, state.noise, rates.keep * state.count + 1.0), info

@@ -40,6 +40,8 @@ class Schedule(NamedTuple):
     window: float = 4.0  # window form
     settle: float = 0.7  # window form: from this f on nothing is forgotten
     learn_noise: float = 0.0  # 1: EM for v
+    noise_window: float = 5.0  # epochs over which v averages E[eps^2]
+    new_until: float = 0.0  # up to this step a sample comes for the first time
 
 
 class Progress(NamedTuple):
@@ -62,7 +64,8 @@ class Totals(NamedTuple):
     """Sums over an epoch; change: the largest |change| of the posterior's mean in it."""
 
     log_partition: tf.Tensor
-    noise: tf.Tensor
+    noise: tf.Tensor  # E[eps^2], of all samples
+    rows: tf.Tensor  # their weights
     change: tf.Tensor
     failed: tf.Tensor  # (L, 4) first step at which `damp.QUANTITIES` was not finite
 
@@ -161,6 +164,7 @@ def epoch_function(
             tf.zeros([], dtype),
             tf.zeros([], dtype),
             tf.zeros([], dtype),
+            tf.zeros([], dtype),
             tf.fill([layers, 4], most),
         )
 
@@ -178,7 +182,7 @@ def epoch_function(
         for part in tf.range(exchanges):
             i, last = part * steps // exchanges, (part + 1) * steps // exchanges
             length = tf.cast(last - i, dtype)
-            noise_before = totals.noise
+            before = totals
             while i < last:
                 index = order[i]
                 here = index < rows
@@ -194,11 +198,13 @@ def epoch_function(
                 else:
                     state, seen = damp.step_decoupled(network, state, batch, r)
                     average = averaged(average, state, schedule, k, steps_f)
+                learnt = k >= schedule.new_until
                 k += 1.0
                 i += 1
                 totals = Totals(
                     totals.log_partition + seen.log_partition,
-                    totals.noise + seen.noise,
+                    totals.noise + tf.where(learnt, seen.noise_learnt, seen.noise),
+                    totals.rows + seen.rows,
                     totals.change,
                     tf.minimum(totals.failed, tf.where(seen.healthy, most, i - 1)),
                 )
@@ -207,11 +213,12 @@ def epoch_function(
             state, average, prior, k = exchange(
                 Progress(state, average, prior, k), width(k, state), module, kept(k)
             )
-            mean_noise = (totals.noise - noise_before) / tf.maximum(length, 1.0)
-            learn = (schedule.learn_noise > 0) & (length > 0)
-            state = state._replace(
-                noise=tf.where(learn, 0.5 * (state.noise + mean_noise), state.noise)
-            )
+            rows_now = totals.rows - before.rows
+            learn = (schedule.learn_noise > 0) & (rows_now > 0)
+            mean_noise = (totals.noise - before.noise) / tf.where(learn, rows_now, 1.0)
+            share = tf.minimum(length / tf.minimum(schedule.noise_window * steps_f, k + 1.0), 1.0)
+            moved_noise = state.noise + share * (mean_noise - state.noise)
+            state = state._replace(noise=tf.where(learn, moved_noise, state.noise))
         moved = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(average, started, strict=True)]
         totals = totals._replace(change=tf.reduce_max(tf.stack(moved)))
         info = module.step(prior, messages(state, width(k, state)), kept(k))[2]

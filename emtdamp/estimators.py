@@ -28,7 +28,7 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
     )
 
     _likelihood = ProbitProduct()
-    _once = False
+    _inflation = 1.0
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Take the posterior as prior for these rows, each counted once.
@@ -100,7 +100,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
     )
 
     _likelihood = GaussianNoise()
-    _once = True
+    _inflation = None
 
     def partial_fit(self, X, y, sample_weight=None):
         """Take the posterior as prior for these rows, each counted once.

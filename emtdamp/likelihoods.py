@@ -19,12 +19,14 @@ from emtdamp.gaussian import LOG_SQRT_2PI, cut
 
 
 class Output(NamedTuple):
-    """log_partition (B,); gradient and curvature (B, K); noise (B,), the mean of E[eps^2]."""
+    """log_partition (B,); gradient and curvature (B, K); noise and noise_learnt (B,), the mean of
+    E[eps^2] over outputs, where (w, V) are from before the sample was learnt and from after."""
 
     log_partition: tf.Tensor
     gradient: tf.Tensor
     curvature: tf.Tensor
     noise: tf.Tensor
+    noise_learnt: tf.Tensor
 
 
 class Likelihood(Protocol):
@@ -45,9 +47,13 @@ class GaussianNoise:
         r = y - w
         gradient = r * curvature
         log_density = -0.5 * r * gradient + 0.5 * tf.math.log(curvature) - LOG_SQRT_2PI
-        square = noise * (noise * gradient * gradient + var * curvature)
+        rest = noise * var * curvature
         return Output(
-            tf.reduce_sum(log_density, -1), gradient, curvature, tf.reduce_mean(square, -1)
+            tf.reduce_sum(log_density, -1),
+            gradient,
+            curvature,
+            tf.reduce_mean(tf.square(noise * gradient) + rest, -1),
+            tf.reduce_mean(tf.square(r) + rest, -1),
         )
 
 
@@ -147,11 +153,13 @@ class ProbitProduct:
         bend_m = at.hazard * at.mean - tf.square(at.hazard - mean_m)
         gam_m = _total(weight[:, None] * bend_m, 0) * tf.square(s_inverse)
         slope_m = mean_m * s_inverse
+        eps = noise * (1.0 - noise * drag / (w.shape[0] - 1))
         return Output(
             log_partition=log_partition,
             gradient=tf.transpose(own * g_y - slope_m),
             curvature=tf.transpose(own * gam_y + gam_m),
-            noise=noise * (1.0 - noise * drag / (w.shape[0] - 1)),
+            noise=eps,
+            noise_learnt=eps,
         )
 
     def log_probabilities(self, w: tf.Tensor, var: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import keras
 
 LIKELIHOODS: dict[str, type] = {"gaussian": GaussianNoise, "probit": ProbitProduct}
-FORMAT = 3  # of the file
+FORMAT = 4  # of the file
 _ELEMENTS = 4_000_000  # of the largest array that a prediction makes
 # softmax(1.702 z/sqrt(v)) is within 0.01 of the probit of two classes (Camilli 1994, "Origin of
 # the scaling constant d = 1.7 in item response theory")
@@ -54,9 +54,10 @@ class Posterior:
     likelihood: the output factor.
     kept_inputs: which of the `inputs` columns the first layer reads; all, before `prune`.
     x_units, y_units: of the `inputs` columns and of a regression's outputs.
-    counts: how often `var` counts each row, at least 1; the outputs' variances, all that a
-        prediction says of the weights, are multiplied by it. In `var` itself that would bend
-        the mean: of a wide Gaussian a ReLU passes on more than of a narrow one.
+    inflation: factor > 0 on the outputs' variances, which are all that a prediction says of the
+        weights: `var` counts each row several times, and its groups are independent. In `var`
+        itself it would bend the mean: of a wide Gaussian a ReLU passes on more than of a
+        narrow one.
     """
 
     mean: tuple[np.ndarray, ...]
@@ -70,7 +71,7 @@ class Posterior:
     kept_inputs: np.ndarray
     x_units: Units = RAW
     y_units: Units = RAW
-    counts: float = 1.0
+    inflation: float = 1.0
 
     def propagate(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance (B, J) of the output at inputs x (B, inputs), by moments, in y's units.
@@ -98,12 +99,12 @@ class Posterior:
             for rows in _chunks(x, widest)
         ]
         w, var = zip(*parts, strict=True)
-        return np.concatenate(w), np.concatenate(var) * self.counts
+        return np.concatenate(w), np.concatenate(var) * self.inflation
 
     def sample(self, x: np.ndarray, samples: int, seed: int) -> np.ndarray:
         """Outputs (samples, B, J) of networks whose weights are drawn from the posterior.
 
-        Where `counts` is above 1 they lie its root times farther from their mean.
+        Their distances from their mean are multiplied by the root of `inflation`.
         """
         x, rng = self._columns(x), np.random.default_rng(seed)
         drawn = []
@@ -116,9 +117,9 @@ class Posterior:
                 u = z
             drawn.append(u)
         outputs = np.stack(drawn)
-        if self.counts != 1.0:
+        if self.inflation != 1.0:
             mean, _ = self._moments(x)
-            outputs = mean + self.counts**0.5 * (outputs - mean)
+            outputs = mean + self.inflation**0.5 * (outputs - mean)
         return outputs * self.y_units.scale + self.y_units.center
 
     def log_probabilities(
@@ -225,7 +226,7 @@ class Posterior:
         settings = {
             "format": FORMAT,
             "noise": self.noise,
-            "counts": self.counts,
+            "inflation": self.inflation,
             "activation": self.activation,
             "likelihood": [name, asdict(self.likelihood)],
             "inputs": self.inputs,
@@ -284,7 +285,7 @@ def load(path: str | Path) -> Posterior:
         kept_inputs=kept_inputs,
         x_units=x_units,
         y_units=y_units,
-        counts=settings["counts"],
+        inflation=settings["inflation"],
     )
 
 

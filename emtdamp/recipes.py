@@ -15,9 +15,11 @@ REAL = (*INTEGER, float, np.floating)
 MIN_MEMORY = 10.0  # minibatches over which the decoupled form averages its precision, at least
 
 STREAM_RAMP = 100  # minibatches over which `partial_fit` prunes
+MAX_COUNTS = 15.0
 MAX_WARMUP = 100.0  # minibatches; a fifth of a short fit
 # Where v is learnt it follows the residuals, which large steps make too small.
 LEARNT_NOISE_GAIN = 0.7
+LEARNT_NOISE_COUNTS = 2.5  # times those of classes
 LEARNT_NOISE_MEMORY = 4.0
 # There data are few and passes many: what is left had better learn long than be chosen late.
 LEARNT_NOISE_RAMP_END = 0.2
@@ -140,10 +142,11 @@ def evidence_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
 
     A weight's variance knows nothing of what the other weights could make up for, so the more
     weights share a datum, the more the product of the weights' posteriors overstates what is not
-    known. The rule was fitted to held-out images of MNIST, from 0.2 parameters a row to 10.
+    known. The rule was fitted to held-out images of MNIST, from 0.2 parameters a row to 10; it
+    ends at `MAX_COUNTS`, where they end.
     """
     parameters = sum((above + 1) * below for above, below in pairwise((*kept, outputs)))
-    return max(1.0, 3.0 * (parameters / rows) ** (2 / 3))
+    return float(np.clip(3.0 * (parameters / rows) ** (2 / 3), 1.0, MAX_COUNTS))
 
 
 def make(
@@ -153,12 +156,12 @@ def make(
     outputs: int,
     noise: float | None,
     counted: float,
-    once: bool,
+    inflation: float | None,
 ) -> Recipe:
     """The recipe of a fit of (rows, inputs).
 
-    `noise` is v, or None to start at 1 and learn it; `counted`: sum of the rows' weights; `once`:
-    see `Recipe`.
+    `noise` is v, or None to start at 1 and learn it; `counted`: sum of the rows' weights;
+    `inflation`: see `Recipe`.
     """
     batch = batch_size(params, rows)
     passes = int(params["inner_iters"])
@@ -169,6 +172,8 @@ def make(
     epochs, steps = iterations(params, rows, batch), -(-rows // batch)
     total = epochs * steps
     counts = evidence_counts(keep, outputs, counted)
+    if noise is None:
+        counts *= LEARNT_NOISE_COUNTS
     gain = LEARNT_NOISE_GAIN if noise is None else 1.0
     gain *= min(1.0, keep[0] / inputs / FEW_INPUTS) * total**-0.5
     if keep[0] < inputs:
@@ -199,7 +204,7 @@ def make(
         learn_slab=False,
         share_incoming=bool(params["share_incoming"]) and any(r != "dense" for r in rules),
         noise=1.0 if noise is None else noise,
-        once=once,
+        inflation=inflation,
         schedule=schedule,
     )
 
@@ -223,4 +228,4 @@ def stream(recipe: Recipe) -> Recipe:
     schedule = recipe.schedule._replace(
         total=float(STREAM_RAMP), settle=0.0, ramp_start=0.0, ramp_end=1.0
     )
-    return recipe._replace(update="window", epochs=1, once=False, schedule=schedule)
+    return recipe._replace(update="window", epochs=1, inflation=1.0, schedule=schedule)

@@ -17,6 +17,7 @@ from emtdamp.activations import ACTIVATIONS
 from emtdamp.damp import Batch, Layer, Network, State
 from emtdamp.errors import EmtdampError
 from emtdamp.gaussian import Gaussian
+from emtdamp.inflation import log_density
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import Posterior
 from emtdamp.prior import GroupPrior, PriorInfo
@@ -42,7 +43,7 @@ class Recipe(NamedTuple):
     learn_slab: bool
     share_incoming: bool
     noise: float  # v at the start
-    once: bool  # predictive variances count each row once, however often the fit did
+    inflation: float | None  # of the outputs' variances; None: each row counts once in them
     schedule: em.Schedule  # total 0: `epochs` of them
 
 
@@ -136,14 +137,22 @@ def hidden(stream: Stream) -> tuple[int, ...]:
 
 
 def prepare(
-    data: Data, likelihood: GaussianNoise | ProbitProduct, recipe: Recipe, stream: Stream
+    data: Data,
+    likelihood: GaussianNoise | ProbitProduct,
+    recipe: Recipe,
+    stream: Stream,
+    padded_like: int | None = None,
 ) -> tuple[Problem, em.Progress]:
-    """The compiled problem, and where it starts: at the stream."""
+    """The compiled problem, and where it starts: at the stream.
+
+    `padded_like`: as many rows as these are to share the compiled epoch with, this number or more.
+    """
     rows, inputs = data.x.shape
     dtype = np.float64 if rows < SMALL else np.float32
-    shape = padded_shape(rows, inputs)
+    shape = padded_shape(padded_like or rows, inputs)
     total = recipe.schedule.total or float(recipe.epochs * -(-rows // recipe.batch_size))
-    schedule = recipe.schedule._replace(total=total)
+    new_until = float(stream.steps + -(-rows // recipe.batch_size))
+    schedule = recipe.schedule._replace(total=total, new_until=new_until)
     schedule = em.Schedule(*(tf.constant(value, dtype) for value in schedule))
     keep = tuple(tf.constant(number) for number in recipe.keep)
     problem = Problem(_epoch(recipe, likelihood), _batch(data, shape, dtype), schedule, keep)
@@ -214,6 +223,7 @@ def train(
     held_out: Data | None = None,
     patience: int | None = None,
     report: Callable[[dict[str, float], Posterior], None] | None = None,
+    padded_like: int | None = None,
 ) -> Trained:
     """Run `recipe.epochs` EM iterations from `stream`; the seed orders the minibatches.
 
@@ -224,7 +234,7 @@ def train(
     """
     rows, inputs = data.x.shape
     steps = -(-rows // recipe.batch_size)
-    problem, progress = prepare(data, likelihood, recipe, stream)
+    problem, progress = prepare(data, likelihood, recipe, stream, padded_like)
     whole, kept = progress, None
     history: list[dict[str, float]] = []
     best, posterior, width = None, None, stream.width
@@ -234,11 +244,11 @@ def train(
         progress, info, width, totals = problem(progress, order)
         _check(totals, steps, number)
         seconds = time.perf_counter() - began
-        counts = float(width * progress.state.count) / steps if recipe.once else 1.0
+        inflation = recipe.inflation or max(float(width * progress.state.count) / steps, 1.0)
         whole = progress
         if kept is not None:
             whole, info = shrinking.put_back(kept, progress, info)
-        posterior = _posterior(whole, info, float(width), counts, inputs, recipe, likelihood)
+        posterior = _posterior(whole, info, float(width), inflation, inputs, recipe, likelihood)
         row = {
             "iteration": number + 1,
             "log_partition": float(totals.log_partition) / steps,
@@ -275,15 +285,7 @@ def train(
 
 def evaluate(posterior: Posterior, data: Data) -> float:
     """Mean log predictive density (of classes: probability) of the data's y."""
-    if data.y.ndim == 1:
-        log_p = posterior.log_probabilities(data.x)
-        log_density = np.take_along_axis(log_p, data.y[:, None], 1)[:, 0]
-    else:
-        w, var = posterior.propagate(data.x)
-        noise = tf.constant(posterior.noise, w.dtype)
-        y = tf.constant(data.y, w.dtype)
-        log_density = posterior.likelihood(w, var, y, noise).log_partition.numpy()
-    return float(np.average(log_density, weights=data.weight))
+    return float(np.average(log_density(posterior, data.x, data.y), weights=data.weight))
 
 
 def _batch(data: Data, shape: tuple[int, int], dtype: type) -> Batch:
@@ -346,7 +348,7 @@ def _posterior(
     progress: em.Progress,
     info: PriorInfo,
     width: float,
-    counts: float,
+    inflation: float,
     inputs: int,
     recipe: Recipe,
     likelihood: GaussianNoise | ProbitProduct,
@@ -372,7 +374,7 @@ def _posterior(
         likelihood=likelihood,
         inputs=inputs,
         kept_inputs=np.arange(inputs),
-        counts=max(counts, 1.0),
+        inflation=inflation,
     )
 
 

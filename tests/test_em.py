@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 
 from emtdamp import damp, em
 from emtdamp.activations import relu
@@ -14,6 +15,7 @@ from emtdamp.damp import Batch, Layer, Network, State
 from emtdamp.gaussian import Gaussian
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.prior import GroupPrior
+from tests.exact import gaussian_regression
 
 
 def start(sizes, seed=0, dtype=tf.float64, slab=10.0):
@@ -139,6 +141,57 @@ def test_noise_is_learnt():
     residual = batch.y - batch.x @ state.layers[0].mean
     assert float(state.noise) == pytest.approx(np.var(residual), rel=0.1)
     assert float(state.noise) == pytest.approx(0.09, rel=0.2)
+
+
+def evidence_and_learnt(rows, inputs, correlated=False, epochs=200):
+    """The v of highest exact evidence, and what the decoupled form learns, each row counted once.
+
+    The same prior N(0, .7) in both, biases included; minibatches of 20, the estimators' schedule.
+    """
+    rng, slab = np.random.default_rng(0), 0.7
+    x = rng.normal(size=(rows, inputs))
+    if correlated:
+        x = x @ rng.normal(size=(inputs, inputs)) / 3
+    y = x @ rng.normal(size=(inputs, 2)) * slab**0.5 + 0.8 * rng.normal(size=(rows, 2))
+    best = optimize.minimize_scalar(
+        lambda log_v: -gaussian_regression(x, y, np.exp(log_v), slab)[0], bounds=(-6, 6),
+        method="bounded", options={"xatol": 1e-10},
+    )  # fmt: skip
+    x = np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)
+    batch = Batch(tf.constant(x), tf.constant(y), tf.ones([rows], tf.float64))
+    state = start([inputs, 2], slab=slab * inputs)
+    state = State(tuple(a._replace(mean=tf.zeros_like(a.mean)) for a in state.layers), *state[1:])
+    steps = -(-rows // 20)
+    over = dict(lr=0.7 * (epochs * steps) ** -0.5, width_start=1.0, width_end=1.0)
+    over |= dict(memory=max(4.0, 10 / steps), learn_noise=1.0, new_until=steps)
+    learnt = train(batch, state, GaussianNoise(), epochs, **over)[0].noise
+    return float(np.exp(best.x)), float(learnt)
+
+
+@pytest.mark.parametrize("rows, inputs", [(60, 12), (66, 12), (200, 40), (400, 3)])
+def test_noise_ends_at_the_top_of_the_exact_evidence(rows, inputs):
+    best, learnt = evidence_and_learnt(rows, inputs)
+    assert learnt == pytest.approx(best, rel=0.05)
+
+
+@pytest.mark.parametrize("inputs, correlated", [(12, True), (30, False), (30, True)])
+def test_noise_is_too_large_where_one_pass_is_too_little(inputs, correlated):
+    # one pass has no Onsager term, its mean is a ridge regression at noise v + V; columns that
+    # share a direction count it several times: both make v too large, never too small
+    best, learnt = evidence_and_learnt(60, inputs, correlated)
+    assert best < learnt < best * (1.15 if inputs == 12 else 6)
+
+
+def test_noise_weighs_rows_and_not_minibatches():
+    # of 46 rows the last minibatch has 6; a step that moves nothing leaves E[eps^2] as it is
+    batch = linear(46)
+    state = start([3, 1])
+    over = dict(learn_noise=1.0, lr=1e-12, exchanges=1, noise_window=1e-6, new_until=1e9)
+    learnt = train(batch, state, GaussianNoise(), 1, **over)[0].noise
+    w = batch.x @ state.layers[0].mean
+    var = tf.square(batch.x) @ (1 / (state.layers[0].precision + state.layers[0].prior.precision))
+    each = GaussianNoise()(w, var + 1e-8, batch.y, state.noise).noise
+    assert float(learnt) == pytest.approx(float(tf.reduce_mean(each)), rel=0.02)
 
 
 def test_one_trace_a_shape_whatever_the_settings():

@@ -210,6 +210,17 @@ def test_noise_update_is_the_exact_e_step_where_the_cavities_are(solvable):
         np.testing.assert_allclose(got.noise, exact, rtol=1e-9)
 
 
+def test_noise_update_is_the_exact_e_step_where_the_posteriors_are(solvable):
+    x, y, slab, _ = solvable
+    for v in (0.1, 0.64, 5.0):
+        _, cavity = leave_one_out(x, y, v, slab)
+        design = np.concatenate([x, np.ones((60, 1))], 1)
+        _, mean, cov = gaussian_regression(x, y, v, slab)
+        got = call(GaussianNoise(), design @ mean, cavity, y, v)
+        exact = (y - design @ mean) ** 2 + np.einsum("bi,ij,bj->b", design, cov, design)[:, None]
+        np.testing.assert_allclose(got.noise_learnt, exact.mean(1), rtol=1e-9)
+
+
 def test_closed_form_and_numerical_noise_end_at_the_top_of_the_exact_evidence(solvable):
     x, y, slab, best = solvable
     fixed, closed, numerical = 4.0, [4.0], [4.0]

@@ -54,7 +54,7 @@ def test_counts_widen_the_predictive_distribution_and_leave_its_mean():
     once = draw(
         sizes=(7, 300, 3), share=1.0, spread=0.3, dtype=np.float64, likelihood=GaussianNoise()
     )
-    often = replace(once, counts=4.0)
+    often = replace(once, inflation=4.0)
     w, var = once.propagate(X)
     mean, wider = often.propagate(X)
     np.testing.assert_array_equal(mean, w)
@@ -131,7 +131,7 @@ def test_units_are_those_of_the_data_also_in_the_file(tmp_path, likelihood):
     network = draw(likelihood=likelihood)
     center, scale = np.arange(7.0), np.arange(1.0, 8.0)
     y_units = Units(3.0, 2.0) if isinstance(likelihood, GaussianNoise) else Units()
-    raw = replace(network, x_units=Units(center, scale), y_units=y_units, counts=2.0).prune()
+    raw = replace(network, x_units=Units(center, scale), y_units=y_units, inflation=2.0).prune()
     again = posterior.load(raw.save(tmp_path / "posterior.npz"))
     x = X * scale + center
     w, var = network.propagate(X)

@@ -22,7 +22,7 @@ def data(rows=90, inputs=3, seed=0):
 def recipe(rows, inputs=3, counted=None, **settings):
     params = EMTDAMPRegressor(**{"hidden_layer_sizes": (8,), "em_iters": 3, **settings})
     return recipes.make(
-        params.get_params(), rows, inputs, 1, None, counted=counted or rows, once=True
+        params.get_params(), rows, inputs, 1, None, counted=counted or rows, inflation=None
     )
 
 
@@ -142,10 +142,10 @@ def test_repetitions_widen_the_prediction_and_not_the_weights():
     given = data()
     plan, stream = recipe(90, em_iters=30), training.start(recipe(90), 3, 1, seed=0)
     once, often = (
-        training.train(given, GaussianNoise(), plan._replace(once=o), stream, seed=0).posterior
-        for o in (True, False)
+        training.train(given, GaussianNoise(), plan._replace(inflation=o), stream, seed=0).posterior
+        for o in (None, 1.0)
     )
-    assert once.counts > 1.5 and often.counts == 1
+    assert once.inflation > 1.5 and often.inflation == 1
     for a, b in zip(once.var, often.var, strict=True):
         assert_array_equal(a, b)
 
@@ -182,7 +182,7 @@ def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
     params = EMTDAMPClassifier(
         (12,), sparsity=0.5, input_sparsity=0.5, em_iters=6, batch_size=50
     ).get_params()
-    plan = recipes.make(params, rows, 8, 3, 1.0, counted=rows, once=False)
+    plan = recipes.make(params, rows, 8, 3, 1.0, counted=rows, inflation=1.0)
     # small steps, or a group that was pruned may take another's place in the whole fit
     schedule = plan.schedule._replace(ramp_end=0.5, lr=0.5 * (6 * rows / 50) ** -0.5)
     plan = plan._replace(schedule=schedule)
@@ -231,7 +231,7 @@ def test_a_fit_shrinks_only_where_that_saves_more_than_it_costs():
 def test_fits_of_learnt_rho_or_shared_weights_do_not_shrink(setting):
     given = classes(300)
     params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
-    plan = recipes.make(params.get_params(), 300, 8, 3, 1.0, counted=300, once=False)
+    plan = recipes.make(params.get_params(), 300, 8, 3, 1.0, counted=300, inflation=1.0)
     problem, progress = training.prepare(
         given, ProbitProduct(), plan, training.start(plan, 8, 3, 0)
     )

@@ -1,0 +1,55 @@
+"""How far to trust the variances of a fit: one factor, found on rows that it did not learn from.
+
+A fit counts each row c times (`recipes.evidence_counts`), in a mean-field posterior that knows
+nothing of what weights make up for each other. Neither tells how much V, the variance of the
+network's output, should be where data are few; rows held out do. The factor f that makes them most
+probable under N(z; w, f V) and the likelihood also makes v + f V the mean squared error of new
+rows, where the likelihood is Gaussian.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+from scipy.optimize import minimize_scalar
+
+if TYPE_CHECKING:
+    from emtdamp.posterior import Posterior
+    from emtdamp.training import Data
+
+BOUNDS = (0.05, 2e4)  # of the factor
+# sd of what is believed of log f beforehand: a factor of 4 is no surprise
+PRIOR_SD = float(np.log(4.0))
+LEAST_ROWS = 30  # with fewer rows there are too few to hold out
+
+
+def log_density(posterior: "Posterior", x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(B,) log predictive density of y at the rows x (B, inputs); of classes: log probability.
+
+    y: (B,) class numbers or (B, J) targets in the network's own units.
+    """
+    if y.ndim == 1:
+        return np.take_along_axis(posterior.log_probabilities(x), y[:, None], 1)[:, 0]
+    w, var = posterior.propagate(x)
+    noise, targets = tf.constant(posterior.noise, w.dtype), tf.constant(y, w.dtype)
+    return posterior.likelihood(w, var, targets, noise).log_partition.numpy()
+
+
+def choose(posterior: "Posterior", data: "Data", expected: float) -> float:
+    """The factor f for the posterior's variances of z, in `BOUNDS`, from rows it has not seen.
+
+    Maximises sum_b weight_b log p(y_b; f) + log N(log f; log `expected`, `PRIOR_SD`^2).
+    """
+
+    def loss(log_factor: float) -> float:
+        inflated = replace(posterior, inflation=float(np.exp(log_factor)))
+        away = (log_factor - np.log(expected)) / PRIOR_SD
+        return 0.5 * away**2 - float(data.weight @ log_density(inflated, data.x, data.y))
+
+    low, high = np.log(BOUNDS)
+    grid = np.linspace(low, high, 14)
+    best = int(np.argmin([loss(value) for value in grid]))
+    around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
+    found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 0.02})
+    return float(np.exp(found.x))
