@@ -62,20 +62,7 @@ def sound(model, x, y):
 
 NUMBERS = ["half", None, [], {}, True, np.nan, np.inf, -1, 1j, np.array([0.5, 0.5])]
 BAD = {
-    "hidden_layer_sizes": [
-        None,
-        5.0,
-        True,
-        (True,),
-        (2.5,),
-        0,
-        (0,),
-        -3,
-        "4",
-        {4},
-        ((4,),),
-        (None,),
-    ],
+    "hidden_layer_sizes": [None, 5.0, True, (True,), (2.5,), 0, (0,), -3, "4", {4}, ((4,),)],
     "sparsity": [*NUMBERS[:9], 1, 1.0, (0.5, 0.5), (), [2.0], ["half"], np.eye(2), (None,)],
     "input_sparsity": [*NUMBERS, 1.0, (0.5,)],
     "em_iters": [*NUMBERS, 0, 2.0],
