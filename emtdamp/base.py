@@ -13,9 +13,11 @@ from emtdamp import inflation, recipes, training
 from emtdamp.errors import UsageError
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import Posterior, Units
-from emtdamp.scaling import Scaling
+from emtdamp.scaling import Scaling, check_range
 from emtdamp.training import Data, Stream
 
+NO_WEIGHT = 1e-30  # of the largest weight: rows of less would have weight 0 in float32
+MOST_WEIGHT = 1e9  # on average, and its inverse the least
 FLOATS = [np.float64, np.float32]
 PARAMETERS = """
 
@@ -236,13 +238,27 @@ class EMTDAMP(BaseEstimator):
         return self.posterior_.to_keras()
 
     def _validate(self, X, y, sample_weight, reset, classes=None):
-        X, y = validate_data(
-            self, X, y, dtype=FLOATS, multi_output=True, y_numeric=is_regressor(self), reset=reset
-        )
+        with np.errstate(invalid="ignore"):  # scikit-learn sums X, which float32 may not hold
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                dtype=FLOATS,
+                multi_output=True,
+                y_numeric=is_regressor(self),
+                reset=reset,
+            )
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not (weight > 0).any():
             raise UsageError("sample_weight is 0 for every row; give at least one row a weight")
-        counted = weight > 0
+        counted = weight > NO_WEIGHT * weight.max()
+        mean = np.mean(weight[counted] / weight.max()) * weight.max()
+        if not 1 / MOST_WEIGHT <= mean <= MOST_WEIGHT:
+            raise UsageError(
+                f"sample_weight is {mean:.3g} on average; it says how often a row counts: divide "
+                f"it by its mean ({1 / MOST_WEIGHT:g} to {MOST_WEIGHT:g} is allowed)"
+            )
+        check_range("X", np.asarray(X))
         return X[counted], self._encode(y, reset, classes)[counted], weight[counted]
 
     def _forget(self):
@@ -262,7 +278,8 @@ class EMTDAMP(BaseEstimator):
         rows, inputs = data.x.shape
         recipe = self._recipe(data)
         if streaming:
-            recipe = recipes.stream(recipe)
+            before = getattr(self, "posterior_", None)
+            recipe = recipes.stream(recipe, 1.0 if before is None else before.inflation)
         elif inflation.LEAST_ROWS <= rows < training.SMALL:
             recipe = recipe._replace(inflation=self._held_out_inflation(data, seed))
         if stream is not None and not streaming:
@@ -361,4 +378,5 @@ class EMTDAMP(BaseEstimator):
 
     def _validated(self, X) -> np.ndarray:
         check_is_fitted(self, "posterior_")
-        return np.asarray(validate_data(self, X, dtype=FLOATS, reset=False))
+        with np.errstate(invalid="ignore"):
+            return np.asarray(validate_data(self, X, dtype=FLOATS, reset=False))

@@ -200,21 +200,29 @@ def step_window(
         total = rates.keep * precision + prior.precision
         pull = (1.0 - rates.keep) * (prior.precision * mean - prior.shift)
         starts.append((mean - pull / total, 1.0 / total))
-    weights = starts
-    result = first = sweep(network, weights, batch, state.noise, None)
-    for number in range(passes):
-        if number > 0:
-            result = sweep(network, weights, batch, state.noise, result.memory)
-        last = number == passes - 1
+
+    def move(weights: list, messages: list[WeightMessage], share: tf.Tensor | float | None) -> list:
         moved = []
-        for (start, s), (mean, _), message in zip(starts, weights, result.messages, strict=True):
+        for (start, s), (mean, _), message in zip(starts, weights, messages, strict=True):
             # H = U + m G was expanded at the current mean: the shift relative to the start is
             # U + (m - start) G
             var = 1.0 / (1.0 / s + rates.temper * message.precision)
             push = message.gradient + (mean - start) * message.precision
             new = start + rates.temper * var * push
-            moved.append((new if last else damping * mean + (1.0 - damping) * new, var))
-        weights = moved
+            moved.append((new if share is None else share * mean + (1.0 - share) * new, var))
+        return moved
+
+    def again(number: tf.Tensor, weights: list, result: Sweep) -> tuple[tf.Tensor, list, Sweep]:
+        result = sweep(network, weights, batch, state.noise, result.memory)
+        share = tf.cast(tf.where(number < passes - 1, damping, 0.0), state.noise.dtype)
+        return number + 1, move(weights, result.messages, share), result
+
+    result = first = sweep(network, starts, batch, state.noise, None)
+    weights = move(starts, result.messages, damping if passes > 1 else None)
+    if passes > 1:  # a loop: unrolled, each pass would be compiled anew
+        _, weights, result = tf.while_loop(
+            lambda number, *_: number < passes, again, (tf.constant(1), weights, result)
+        )
     new_layers = tuple(
         Layer(
             mean,

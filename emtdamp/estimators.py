@@ -10,7 +10,7 @@ from emtdamp.base import EMTDAMP, PARAMETERS, ProbabilisticClassifier
 from emtdamp.errors import UsageError
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import Posterior
-from emtdamp.scaling import Scaling, scaling
+from emtdamp.scaling import Scaling, check_range, scaling
 
 
 class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
@@ -55,7 +55,8 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
                 "to the first partial_fit, or start anew with fit and warm_start=False"
             )
         if len(self.classes_) < 2:
-            raise UsageError(f"y has one class only, {self.classes_[0]!r}; give 2 classes or more")
+            only = self.classes_.tolist()[0]
+            raise UsageError(f"y has one class only, {only!r}; give 2 classes or more")
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
     def _learn_scales(self, X, y, weight):
@@ -69,7 +70,7 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
         return len(self.classes_)
 
     def _noise(self):
-        return 1.0 if self.noise == "auto" else float(self.noise)
+        return 1.0 if self.noise == "auto" else recipes.noise(self.noise, 1.0)
 
     def _set_posterior(self, posterior):
         super()._set_posterior(posterior)
@@ -115,14 +116,14 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         `return_std`: True adds the standard deviation of y, noise included; "parts" adds the
         noise's and the model's instead, whose squares sum to its square.
         """
-        if return_std not in (False, True, "parts"):
+        if not isinstance(return_std, bool | np.bool_) and str(return_std) != "parts":
             raise UsageError(f"return_std={return_std!r}; use False, True or 'parts'")
         X = self._validated(X)
         if self._linear is None:
             mean, var = self.posterior_.propagate(X)
         else:
             mean, var = self._propagate_linear(X, self._linear)
-        if return_std is False:
+        if not return_std:
             return self._shape(mean)
         noise = np.broadcast_to(self.posterior_.noise_variance, var.shape)
         parts = [self._shape(np.sqrt(part)) for part in (noise, var)]
@@ -148,6 +149,9 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
     def _encode(self, y, reset, classes):
         y = np.asarray(y, np.float64)
         one, y = y.ndim == 1, y.reshape(len(y), -1)
+        if not np.isfinite(y).all():
+            raise UsageError("y has values that are no finite numbers; leave these rows out")
+        check_range("y", y)
         if reset:
             self._one_output = one
         elif y.shape[1] != self._outputs:
@@ -173,7 +177,9 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         return len(self._y_center)
 
     def _noise(self):
-        return None if self.noise == "auto" else float(self.noise / self._y_scale[0] ** 2)
+        if self.noise == "auto":
+            return None
+        return recipes.noise(self.noise, float(self._y_scale[0] ** 2))
 
     def _y_units(self):
         return self._y_center, self._y_scale
@@ -207,7 +213,8 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         self._scaling = Scaling(sums.mean[:inputs], scale[:inputs], live)
         self._y_center, self._y_scale = sums.mean[inputs:], scale[inputs:]
         standard = linear.select(
-            linear.rescale(sums, scale), np.append(live, np.ones(y.shape[1], bool))
+            linear.rescale(linear.without_rounding(sums, varies), scale),
+            np.append(live, np.ones(y.shape[1], bool)),
         )
         count = int(live.sum())
         (rule,), (keep,) = recipes.pruning(self.get_params(), count)

@@ -74,6 +74,12 @@ def select(statistics: Statistics, columns: np.ndarray) -> Statistics:
     return Statistics(statistics.size, statistics.mean[columns], part)
 
 
+def without_rounding(statistics: Statistics, varies: np.ndarray) -> Statistics:
+    """Statistics whose constant columns, where `varies` (N+J,) is False, have no scatter at all."""
+    both = np.outer(varies, varies)
+    return statistics._replace(scatter=np.where(both, statistics.scatter, 0.0))
+
+
 def rescale(statistics: Statistics, scale: np.ndarray) -> Statistics:
     """Statistics of the rows divided by `scale` (N+J,)."""
     outer = np.outer(scale, scale)

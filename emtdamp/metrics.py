@@ -115,6 +115,9 @@ def classification_scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[s
             f"labels of shape {labels.shape} and probabilities of shape {p.shape}: "
             "(N,) and (N, K) are expected"
         )
+    if labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < p.shape[1])).all():
+        wrong = np.setdiff1d(labels, np.arange(p.shape[1]))[:5]
+        raise UsageError(f"labels have the values {wrong}; give integers 0 to {p.shape[1] - 1}")
     if not np.allclose(p.sum(axis=1), 1, atol=1e-4):
         worst = p.sum(axis=1)[np.abs(p.sum(axis=1) - 1).argmax()]
         raise UsageError(f"a row of the probabilities sums to {worst:.6g}; normalise them to 1")
@@ -176,6 +179,8 @@ def regression_scores(targets: ArrayLike, mean: ArrayLike, std: ArrayLike) -> di
         raise UsageError(f"targets {y.shape}, mean {m.shape}, std {s.shape}: one (N,) is expected")
     if not (s > 0).all():
         raise UsageError(f"std has the value {s.min()}; give standard deviations above 0")
+    if not (np.isfinite(y) & np.isfinite(m) & np.isfinite(s)).all():
+        raise UsageError("targets, mean or std have values that are not finite; leave these out")
     if not np.ptp(y) > 0:
         raise UsageError(f"all {len(y)} targets are equal; give some that differ")
     squared = (y - m) ** 2

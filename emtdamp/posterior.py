@@ -7,6 +7,8 @@ gives raw values where it knows their units, as that of a fitted estimator does.
 
 import json
 import math
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -21,6 +23,7 @@ from emtdamp.activations import ACTIVATIONS
 from emtdamp.damp import Network
 from emtdamp.errors import UsageError
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.scaling import check_near
 
 if TYPE_CHECKING:
     import keras
@@ -106,6 +109,8 @@ class Posterior:
 
         Their distances from their mean are multiplied by the root of `inflation`.
         """
+        if not isinstance(samples, int | np.integer) or isinstance(samples, bool) or samples < 1:
+            raise UsageError(f"samples={samples!r}; give an integer of at least 1")
         x, rng = self._columns(x), np.random.default_rng(seed)
         drawn = []
         for _ in range(samples):
@@ -145,7 +150,7 @@ class Posterior:
         predictive = _predictive(self.likelihood, classes, w.dtype.name)
         parts = [
             predictive(w[i : i + size], var[i : i + size], noise).numpy()
-            for i in range(0, len(w), size)
+            for i in range(0, max(len(w), 1), size)
         ]
         return np.concatenate(parts)
 
@@ -212,7 +217,7 @@ class Posterior:
         for kernel, bias, name in zip(kernels, biases, activations, strict=True):
             layer = keras.layers.Dense(kernel.shape[1], activation=name)
             model.add(layer)
-            layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+            layer.set_weights([_as_float32(kernel), _as_float32(bias)])
         return model
 
     @property
@@ -248,33 +253,48 @@ class Posterior:
     def _columns(self, x: np.ndarray) -> np.ndarray:
         """The kept columns, scaled, in the weights' type, the ones of the bias appended."""
         x = np.asarray(x)
+        if x.dtype.kind not in "buif":
+            raise UsageError(f"x has dtype {x.dtype}; give an array of real numbers")
         if x.ndim != 2 or x.shape[1] != self.inputs:
             raise UsageError(
                 f"x has shape {x.shape}; this posterior takes (B, {self.inputs}), the columns it "
                 "was trained on, also after pruning"
             )
         center, scale = (np.broadcast_to(a, self.inputs)[self.kept_inputs] for a in self.x_units)
-        x = ((x[:, self.kept_inputs] - center) / scale).astype(self.mean[0].dtype)
+        with np.errstate(over="ignore"):
+            x = ((x[:, self.kept_inputs] - center) / scale).astype(self.mean[0].dtype)
+        check_near(x, self.kept_inputs)
         return np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)
+
+
+def _as_float32(weights: np.ndarray) -> np.ndarray:
+    """What Keras stores; raises UsageError where the units of X or y do not fit its range."""
+    with np.errstate(over="ignore", under="ignore"):
+        small = weights.astype(np.float32)
+    if not np.isfinite(small).all() or ((small == 0) & (weights != 0)).any():
+        size = np.abs(weights[weights != 0])
+        raise UsageError(
+            f"weights on raw inputs and outputs are of size {size.min():.3g} to {size.max():.3g}, "
+            "which float32 does not hold; fit X and y in other units"
+        )
+    return small
 
 
 def load(path: str | Path) -> Posterior:
     """Read what `Posterior.save` wrote; predictions are bitwise those of the saved one."""
-    with np.load(path, allow_pickle=False) as file:
-        settings = json.loads(str(file["settings"]))
-        if settings["format"] != FORMAT:
-            raise UsageError(
-                f"{path} has format {settings['format']}; this version reads format {FORMAT}"
-            )
+    try:
+        settings, arrays = _read(path)
         parts = {
-            part: tuple(file[f"{part}_{number}"] for number in range(settings["layers"]))
+            part: tuple(arrays[f"{part}_{number}"] for number in range(settings["layers"]))
             for part in ("mean", "var", "active", "log_odds")
         }
-        kept_inputs = file["kept_inputs"]
+        kept_inputs = arrays["kept_inputs"]
         x_units, y_units = (
-            Units(*(_number(file[f"{name}_{part}"]) for part in Units._fields))
+            Units(*(_number(arrays[f"{name}_{part}"]) for part in Units._fields))
             for name in ("x_units", "y_units")
         )
+    except (KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(f"{path} is no file that Posterior.save wrote: {error}") from error
     name, options = settings["likelihood"]
     return Posterior(
         **parts,
@@ -287,6 +307,23 @@ def load(path: str | Path) -> Posterior:
         y_units=y_units,
         inflation=settings["inflation"],
     )
+
+
+def _read(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Settings and arrays of a file."""
+    with Path(path).open("rb") as raw:
+        try:
+            file = np.load(raw, allow_pickle=False)
+        except ValueError as error:  # what NumPy says of a file that is not its own
+            raise UsageError(f"{path} is no file that Posterior.save wrote: {error}") from error
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise UsageError(f"{path} is no file that Posterior.save wrote: it holds one array")
+        settings = json.loads(str(file["settings"]))
+        if settings["format"] != FORMAT:
+            raise UsageError(
+                f"{path} has format {settings['format']}; this version reads format {FORMAT}"
+            )
+        return settings, dict(file)
 
 
 def _number(array: np.ndarray) -> np.ndarray | float:

@@ -85,10 +85,12 @@ def extrinsic(
 
     Exactly, P = 1/var - precision and p = mean/var - shift; with D = precision + 1/slab and
     r = m1²/s1 the first is (1/slab + precision (1-pi) (1 - pi r)) / (pi (1 + (1-pi) r)), which
-    neither cancels at pi = 1 (P = 1/slab, p = 0) nor at pi = 0 (P infinite). It is negative where
-    pi r > 1 and the group is undecided, so P is clipped to `EXTRINSIC_RANGE` / slab. Only then
-    is p = mean (precision + P) - shift computed: the mean of A's posterior is always right, its
-    variance is 1/(precision + P), which differs from `moments` where the clip acted.
+    neither cancels at pi = 1 (P = 1/slab, p = 0) nor at pi = 0 (P infinite). The denominator is
+    positive, so P is negative where precision (1-pi) (pi r - 1) > 1/slab: the group is undecided,
+    and its mean, if active, so far from 0 that the posterior is wider than the message that came.
+    So P is clipped to `EXTRINSIC_RANGE` / slab. Only then is p = mean (precision + P) - shift
+    computed: the mean of A's posterior is always right, its variance is 1/(precision + P), which
+    differs from `moments` where the clip acted.
     """
     on, off = sigmoid(log_odds), sigmoid(-log_odds)
     total = precision + 1.0 / slab

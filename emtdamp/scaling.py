@@ -5,6 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from emtdamp.errors import UsageError
+
+# Standard deviations and values: squares of these, and sums of the squares, are finite.
+SMALLEST, LARGEST = 1e-140, 1e140
+FARTHEST = 1e12  # in units of a column's scale: its square times a variance fits float32
+
 
 class Scaling(NamedTuple):
     """(x - center) / scale of the live columns, in x's dtype; N values each, constants not live."""
@@ -18,12 +24,44 @@ class Scaling(NamedTuple):
         out = np.empty((len(x), len(center)), x.dtype)
         for rows in _blocks(x):
             out[rows] = (x[rows][:, self.live] - center) / scale
+        check_near(out, np.flatnonzero(self.live))
         return out
 
 
 def _blocks(x: np.ndarray) -> Iterator[slice]:
     """Rows that stay in cache as float64: several times faster on large data."""
     return (slice(start, start + 500) for start in range(0, len(x), 500))
+
+
+def check_near(x: np.ndarray, columns: np.ndarray) -> None:
+    """Raise UsageError for scaled x (B, N) with values out of reach; N numbers name its columns."""
+    if x.size and not (x.max() <= FARTHEST and x.min() >= -FARTHEST):
+        row, column = np.argwhere(~(np.abs(x) <= FARTHEST))[0]
+        raise UsageError(
+            f"row {row} of X is {x[row, column]:.3g} scales away in column {columns[column]}, in "
+            f"units of the rows that were learnt from; give values within {FARTHEST:g}"
+        )
+
+
+def check_range(name: str, values: np.ndarray) -> None:
+    """Raise UsageError where columns of values (B, N) are too large, or vary too little, to square.
+
+    Constant columns are no concern.
+    """
+    low, high = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
+    largest = max(-low.min(), high.max())
+    if largest > LARGEST:
+        raise UsageError(
+            f"{name} has a value of size {largest:.3g}; its square would overflow: divide {name}, "
+            f"to values below {LARGEST:g}"
+        )
+    extent = high - low
+    least = extent[extent > 0].min(initial=np.inf)
+    if least < SMALLEST:
+        raise UsageError(
+            f"a column of {name} varies by {least:.3g} only; its square would be 0: "
+            f"multiply it, to {SMALLEST:g} at least"
+        )
 
 
 def scaling(x: np.ndarray, weight: np.ndarray, share: float) -> Scaling:
@@ -41,7 +79,10 @@ def scaling(x: np.ndarray, weight: np.ndarray, share: float) -> Scaling:
 
     center = average(lambda rows: rows)
     sd = np.sqrt(average(lambda rows: (rows - center) ** 2))
-    extent = np.ptp(x, axis=0)
+    with np.errstate(over="ignore"):
+        extent = np.ptp(x, axis=0)
+    if not np.isfinite(extent).all():  # of float32 with values at its limits
+        extent = np.ptp(x.astype(np.float64), axis=0)
     live = extent > 0
     if not live.any():
         live[:] = True  # a model of the mean alone

@@ -88,3 +88,15 @@ def test_regression_scores_of_a_true_and_of_an_overconfident_prediction():
 def test_regression_scores_refuse_what_has_none(targets, mean, std, said):
     with pytest.raises(UsageError, match=said):
         metrics.regression_scores(targets, mean, std)
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [0, -1], [0.0, 1.0], ["a", "b"]])
+def test_labels_that_are_no_class_numbers(labels):
+    with pytest.raises(UsageError, match="give integers 0 to 1"):
+        metrics.classification_scores(labels, [[0.5, 0.5], [0.5, 0.5]])
+
+
+def test_targets_that_are_not_finite():
+    for targets, mean in [([np.nan, 1.0], [0.0, 1.0]), ([0.0, 1.0], [np.inf, 1.0])]:
+        with pytest.raises(UsageError, match="not finite"):
+            metrics.regression_scores(targets, mean, [1.0, 1.0])

@@ -159,3 +159,52 @@ def test_samples_repeat_with_their_seed():
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one[0], one[1])
     assert tf.constant(one).dtype == tf.float32
+
+
+@pytest.mark.parametrize(
+    "x, text",
+    [
+        (X[:, :2], r"shape \(50, 2\)"),
+        (X[0], r"shape \(7,\)"),
+        (np.full(X.shape, "a"), "dtype <U1"),
+        (X + 1j, "dtype complex"),
+        (None, "dtype object"),
+        (np.where(X == X[5, 1], np.nan, X), r"row 5 of X is nan scales away in column 1"),
+        (np.where(X == X[5, 1], -np.inf, X), r"row 5 of X is -inf scales away in column 1"),
+        (np.where(X == X[5, 1], np.float64(1e300), X), r"row 5 of X is (inf|1e\+300) scales"),
+    ],
+)
+def test_what_is_no_input_is_refused(x, text):
+    network = replace(draw(), kept_inputs=np.arange(7))
+    for method in (network.propagate, network.log_probabilities, lambda x: network.sample(x, 2, 0)):
+        with pytest.raises(UsageError, match=text):
+            method(x)
+
+
+def test_no_rows_and_no_samples():
+    network = draw()
+    assert network.propagate(X[:0])[0].shape == network.log_probabilities(X[:0]).shape == (0, 3)
+    for samples in (0, -1, 2.5, "many"):
+        with pytest.raises(UsageError, match=f"samples={samples!r}; give an integer"):
+            network.sample(X, samples, 0)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e100])
+def test_units_that_keras_cannot_hold(scale):
+    raw = replace(draw(), x_units=Units(0.0, scale))
+    with pytest.raises(UsageError, match="float32 does not hold; fit X and y in other units"):
+        raw.to_keras()
+
+
+def test_files_that_hold_no_posterior(tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(FileNotFoundError):
+        posterior.load(path)
+    good = draw().save(path).read_bytes()
+    np.save(tmp_path / "array.npy", X)
+    np.savez(tmp_path / "arrays.npz", X=X)
+    others = [(tmp_path / name).read_bytes() for name in ("array.npy", "arrays.npz")]
+    for content in [b"", b"text", good[:100], good[: len(good) // 2], *others]:
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match="is no file that Posterior"):
+            posterior.load(path)

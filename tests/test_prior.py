@@ -317,3 +317,19 @@ def test_settings_that_cannot_work_are_refused(settings, text):
 def test_starting_values_that_cannot_work_are_refused(arguments, text):
     with pytest.raises(UsageError, match=text):
         GroupPrior(("free",)).init(*arguments)
+
+
+def test_extrinsic_precision_is_negative_where_the_docstring_says():
+    rng = np.random.default_rng(0)
+    precision, slab = np.exp(rng.normal(0, 2, [2, 4000]))
+    shift, odds = rng.normal(0, 5, 4000) * np.sqrt(precision), rng.normal(0, 3, 4000)
+    arguments = [tf.constant(a) for a in (precision, shift, slab, odds)]
+    exact = 1 / prior.moments(*arguments)[1].numpy() - precision
+    on, off = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(odds))
+    ratio = shift**2 / (precision + 1 / slab)
+    negative = precision * off * (on * ratio - 1) > 1 / slab
+    assert 400 < negative.sum() < 3600
+    assert (negative & (on * ratio > 1)).sum() < (on * ratio > 1).sum()  # not that alone
+    np.testing.assert_array_equal(exact < 0, negative)
+    clipped = prior.extrinsic(*arguments).precision.numpy() * slab == prior.EXTRINSIC_RANGE[0]
+    assert clipped[negative].all()

@@ -83,6 +83,37 @@ def test_a_stream_goes_on_where_it_stopped():
     assert stream.width == 1.0
 
 
+def test_a_stream_multiplies_each_minibatch_in_once():
+    given = data()
+    plan = recipes.stream(recipe(90))._replace(noise=0.3)
+    plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
+    stream = training.start(plan, 3, 1, seed=0)
+    state = training._state(stream, 0, np.float64)
+    network = training.Network(training.ACTIVATIONS["relu"], GaussianNoise())
+    for part in np.split(np.arange(90), 3):
+        rows = Data(*(array[part] for array in given))
+        stream = training.train(rows, GaussianNoise(), plan, stream, seed=0).stream
+        batch = training._batch(rows, (30, 3), np.float64)
+        rates = training.damp.Rates(keep=1.0, temper=1.0)
+        state, _ = training.damp.step_window(network, state, batch, rates, 5, 0.8)
+        for (mean, precision, *_), layer in zip(stream.layers, state.layers, strict=True):
+            assert_allclose(mean, layer.mean, rtol=1e-8, atol=1e-10)
+            assert_allclose(precision, layer.precision, rtol=1e-8)
+
+
+def test_a_stream_counts_rows_as_often_as_they_weigh():
+    given = data()
+    given = given._replace(weight=np.random.default_rng(1).uniform(0.5, 2.0, 90))
+    plan = recipes.stream(recipe(90, hidden_layer_sizes=(), batch_size=10))
+    noise = 1e5  # so large that what is known of the weights makes no difference
+    plan = plan._replace(noise=noise, schedule=plan.schedule._replace(learn_noise=0.0))
+    start = training.start(plan, 3, 1, seed=0)
+    stream = training.train(given, GaussianNoise(), plan, start, seed=0).stream
+    x = np.pad(given.x, [(0, 0), (0, 1)], constant_values=1.0)
+    gained = (stream.layers[0][1] - start.layers[0][1])[:, 0]
+    assert_allclose(gained, given.weight @ x**2 / noise, rtol=1e-3)
+
+
 def test_restart_keeps_the_posterior():
     stream = train(data()).stream
     again = training.restart(stream)
