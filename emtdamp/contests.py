@@ -7,14 +7,14 @@ A round is a pass over the training rows. `kept` is the percentage of groups tha
 the axes of the paper's figures: of the hidden neurons, or of these and the inputs that vary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from emtdamp import runs
+from emtdamp import claims, runs
 from emtdamp.baselines import (
     AMP,
     Adam,
@@ -70,6 +70,8 @@ FIXED = {
 }
 # One training of these serves all levels.
 PRUNED_AT_THE_END = tuple(name for name in LABELS if name.startswith(("adam", "amp")))
+# EM-TDAMP in its forms; all others are what it is compared with.
+OWN = ("em-tdamp", "em-tdamp, window", "paper")
 # What the paper's figures call those of the methods that it has.
 IN_THE_PAPER = {
     "EM-TDAMP": "em-tdamp",
@@ -97,6 +99,44 @@ def listed(percentages: Sequence[float]) -> str:
     ('10, 20 %', 'no percentage')
     """
     return ", ".join(f"{k:g}" for k in percentages) + " %" if percentages else "no percentage"
+
+
+def rivals(methods: Iterable[str], gradients: bool = False) -> list[str]:
+    """Those of the methods that are not EM-TDAMP; `gradients`: without message passing too.
+
+    >>> rivals(["em-tdamp", "amp", "gradual", "gradual"], gradients=True)
+    ['gradual']
+    """
+    without = (*OWN, "amp") if gradients else OWN
+    return [method for method in dict.fromkeys(methods) if method not in without]
+
+
+def against(
+    runs_: pd.DataFrame, column: str, ours: str, others: Iterable[str], by: str = "method"
+) -> claims.Standing:
+    """How `ours` stands against all `others` in a score of which less is better.
+
+    `runs_`: a row a run, the method in the column `by`. Two methods share no more than the number
+    of a seed, so that their runs are no pairs (`claims.compare`).
+    """
+    scores = {name: group[column] for name, group in runs_.groupby(by)}
+    return claims.overall(
+        claims.compare(scores[ours], scores[other], paired=False).standing for other in others
+    )
+
+
+def spelled(standings: Mapping[int, claims.Standing]) -> str:
+    """Standings by percentage, in words.
+
+    >>> spelled({10: "behind", 20: "ahead", 50: "ahead"})
+    'ahead at 20, 50 %, behind at 10 %'
+    """
+    parts = [
+        f"{word} at {listed([k for k, standing in standings.items() if standing == word])}"
+        for word in ("ahead", "level", "behind", "undecided")
+        if word in standings.values()
+    ]
+    return ", ".join(parts)
 
 
 def reported(figure: str) -> pd.DataFrame:

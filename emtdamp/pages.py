@@ -31,10 +31,13 @@ from emtdamp.claims import (
     Scalar,
     comparison,
     goal,
+    goals,
     numeric,
     scalar,
     scoreboard,
     statement,
+    tables,
+    versus,
 )
 from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.records import versions
@@ -46,12 +49,14 @@ __all__ = [
     "comparison",
     "environment",
     "goal",
+    "goals",
     "numeric",
     "parameters",
     "scoreboard",
     "start",
     "statement",
     "study",
+    "versus",
     "write_text",
 ]
 
@@ -231,12 +236,11 @@ class Page:
         write_text(GENERATED / f"{_file_name(name)}.csv", text)
 
     def show(self, claims: Sequence[Claim]) -> None:
-        """Show claims beside their outcome, the columns that are empty for all of them left out."""
+        """Show claims beside their outcome: what others reported, what is expected, and goals."""
         from IPython.display import display
 
-        board = comparison(claims)
-        board = board.loc[:, (board != "").any()]
-        display(board.style.hide(axis="index").set_table_styles(_LEFT_CELLS))
+        for table in tables(claims):
+            display(table.style.hide(axis="index").set_table_styles(_LEFT_CELLS))
 
     def glue(self, **values: Scalar) -> None:
         """Keep values for the text: ``{glue:text}`name` `` or ``{glue:text}`name:.2f` ``.

@@ -87,6 +87,20 @@ def test_the_papers_points_are_in_our_names():
     assert isinstance(points, pd.DataFrame) and set(points["method"]) <= set(contests.LABELS)
 
 
+def test_a_method_stands_against_all_others_by_two_standard_errors():
+    scores = {"em-tdamp": (1.64, 1.69, 1.74), "far": (2, 2.1, 2.2), "near": (1.7, 1.75, 1.8)}
+    table = pd.DataFrame([(m, v) for m, several in scores.items() for v in several])
+    table.columns = ["method", "error"]
+    assert contests.against(table, "error", "em-tdamp", ["far"]) == "ahead"
+    assert contests.against(table, "error", "em-tdamp", ["far", "near"]) == "level"
+    assert contests.against(table, "error", "far", ["near", "em-tdamp"]) == "behind"
+
+
+def test_no_form_of_em_tdamp_is_a_rival():
+    names = ["em-tdamp", "paper", "em-tdamp, window", "amp", "gradual"]
+    assert contests.rivals(names) == ["amp", "gradual"]
+
+
 def test_what_is_not_known_is_refused(digits):
     with pytest.raises(UsageError, match="'sgd'; give one of em-tdamp"):
         contests.baseline("sgd", digits, 1)
