@@ -123,6 +123,7 @@ class Claim:
     n: int | None = None
     holds: bool | None = None
     aim: float | None = None
+    goal: Literal["", "at least", "at most"] = ""
     standing: Standing | None = None
     certain: str = ""
 
@@ -133,12 +134,13 @@ class Claim:
             return "true by construction" if self._true else "false by construction"
         if self.standing is not None:
             return self.standing
-        if self.aim is not None:
+        if self.goal:
             ours, required = float(self.ours), float(self.reported)
-            sign = 1 if self.aim > required else -1
-            if sign * (ours - self.aim) >= -1e-9:  # a mean of equal numbers may round below them
+            sign = 1 if self.goal == "at least" else -1
+            slack = -1e-9  # a mean of equal numbers may round below them
+            if self.aim is not None and sign * (ours - self.aim) >= slack:
                 return "aim reached"
-            return "met" if sign * (ours - required) >= -1e-9 else "missed"
+            return "met" if sign * (ours - required) >= slack else "missed"
         if self.tolerance is None:
             return "holds" if self.holds else "does not hold"
         return "reproduced" if self._true else "not reproduced"
@@ -191,8 +193,9 @@ def goal(
     text: str,
     *,
     required: float,
-    aim: float,
     ours: float,
+    aim: float | None = None,
+    at_most: bool | None = None,
     why: str = "",
     sd: float | None = None,
     n: int | None = None,
@@ -200,22 +203,30 @@ def goal(
 ) -> Claim:
     """Set a goal: met if ours is at least as good as `required`, and reached if as `aim`.
 
-    An `aim` above `required` means that more is better, one below it that less is.
+    An `aim` above `required` means that more is better, one below it that less is; without an aim
+    `at_most` says so.
 
     >>> goal("test error", required=0.03, aim=0.02, ours=0.025).verdict
     'met'
+    >>> goal("seconds", required=1.0, at_most=True, ours=1.5).verdict
+    'missed'
     """
-    if aim == required:
-        raise UsageError(f"aim of claim {text!r} is {aim}: give one that differs from required")
-    values = _numbers(text, n, reported=required, aim=aim, ours=ours, sd=sd)
-    return Claim(source, text, why=why, n=n, **values)
+    if aim is None and at_most is None:
+        raise UsageError(f"claim {text!r} has no aim: say by at_most which side is better")
+    if aim is not None:
+        if aim == required:
+            raise UsageError(f"aim of claim {text!r} is {aim}: give one that differs from required")
+        at_most = aim < required
+    given = {"reported": required, "aim": aim, "ours": ours, "sd": sd}
+    values = _numbers(text, n, **given)
+    side = "at most" if at_most else "at least"
+    return Claim(source, text, why=why, n=n, goal=side, **values)
 
 
 def _numbers(text: str, n: int | None, **given: float | None) -> dict[str, Any]:
-    """Check a claim's numbers; an sd of None is left out."""
-    if given["sd"] is None:
-        del given["sd"]
-    elif n is None:
+    """Check a claim's numbers; those that are None are left out."""
+    given = {name: value for name, value in given.items() if value is not None}
+    if "sd" in given and n is None:
         raise UsageError(f"claim {text!r} has an sd and no n: say over how many runs")
     values = {name: scalar(f"{name} of claim {text!r}", value) for name, value in given.items()}
     for name, value in values.items():
@@ -289,7 +300,7 @@ def scoreboard(folder: str | Path = "_generated/records") -> pd.DataFrame:
     return board.assign(
         Page=pages,
         Outcome=[claim.outcome for claim in claims],
-        Goal=[claim.aim is not None for claim in claims],
+        Goal=[bool(claim.goal) for claim in claims],
     )
 
 
@@ -321,11 +332,11 @@ def tables(claims: Sequence[Claim]) -> list[pd.DataFrame]:
 
     Columns that are empty for all claims of a table are left out.
     """
-    rest = [claim for claim in claims if claim.aim is None]
+    rest = [claim for claim in claims if not claim.goal]
     found = [
         comparison([claim for claim in rest if claim.source != BOOK]),
         comparison([c for c in rest if c.source == BOOK]).rename(columns={"Reported": "Expected"}),
-        goals([claim for claim in claims if claim.aim is not None]),
+        goals([claim for claim in claims if claim.goal]),
     ]
     return [table.loc[:, (table != "").any()] for table in found if len(table)]
 
@@ -349,7 +360,7 @@ def _ours(claim: Claim) -> str:
 
 
 def _difference(claim: Claim) -> str:
-    number = claim.tolerance is not None or claim.aim is not None
+    number = claim.tolerance is not None or claim.goal
     return f"{claim.ours - claim.reported:+.4g}" if number else ""  # type: ignore
 
 

@@ -28,11 +28,15 @@ import pandas as pd
 
 from emtdamp.claims import (
     Claim,
+    Comparison,
     Scalar,
+    compare,
+    compare_to_number,
     comparison,
     goal,
     goals,
     numeric,
+    overall,
     scalar,
     scoreboard,
     statement,
@@ -44,13 +48,17 @@ from emtdamp.records import versions
 
 __all__ = [
     "Claim",
+    "Comparison",
     "Page",
     "Parameter",
+    "compare",
+    "compare_to_number",
     "comparison",
     "environment",
     "goal",
     "goals",
     "numeric",
+    "overall",
     "parameters",
     "scoreboard",
     "start",

@@ -166,6 +166,15 @@ def test_reports_expectations_and_goals_are_different_tables():
     assert claims.tables(mixed[:1])[0]["Outcome"].tolist() == ["met"]
 
 
+@pytest.mark.parametrize(("at_most", "verdict"), [(True, "missed"), (False, "met")])
+def test_a_goal_without_an_aim_says_which_side_is_better(at_most, verdict):
+    goal = claims.goal("ratio", required=2.4, at_most=at_most, ours=2.9)
+    assert goal.verdict == verdict
+    assert claims.goals([goal])["Aim"].item() == ""
+    with pytest.raises(UsageError, match="claim 'ratio' has no aim"):
+        claims.goal("ratio", required=2.4, ours=2.9)
+
+
 def test_a_goal_needs_a_direction():
     with pytest.raises(UsageError, match=r"aim of claim 'score' is 0.5: give one that differs"):
         claims.goal("score", required=0.5, aim=0.5, ours=1.0)
