@@ -199,18 +199,30 @@ def known() -> pd.DataFrame:
     return pd.read_csv(str(files("emtdamp.baselines") / "known.csv"))
 
 
-def spelled(standings: Mapping[int, claims.Standing]) -> str:
-    """Standings by percentage, in words.
+def spelled(standings: Mapping[int, claims.Standing], unit: str = "%") -> str:
+    """Standings by percentage, or by another number, in words.
 
     >>> spelled({10: "behind", 20: "ahead", 50: "ahead"})
-    'ahead at 20, 50 %, behind at 10 %'
+    'ahead at 20, 50 % and behind at 10 %'
+    >>> spelled({13: "level", 32: "level", 64: "level", 128: "ahead"}, "neurons")
+    'ahead at 128 neurons and level at 13 to 64 neurons'
     """
-    parts = [
-        f"{word} at {listed([k for k, standing in standings.items() if standing == word])}"
-        for word in ("ahead", "level", "behind", "undecided")
-        if word in standings.values()
-    ]
-    return ", ".join(parts)
+    parts = []
+    for word in ("ahead", "level", "behind", "undecided"):
+        runs_: list[list[int]] = [[]]
+        for k, found in standings.items():
+            if found == word:
+                runs_[-1].append(k)
+            elif runs_[-1]:
+                runs_.append([])
+        spans = [
+            f"{run[0]:g} to {run[-1]:g}" if len(run) > 2 else ", ".join(f"{k:g}" for k in run)
+            for run in runs_
+            if run
+        ]
+        if spans:
+            parts.append(f"{word} at {', '.join(spans)} {unit}")
+    return ", ".join(parts[:-1]) + " and " * (len(parts) > 1) + parts[-1]
 
 
 def reported(figure: str) -> pd.DataFrame:
