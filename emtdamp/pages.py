@@ -22,7 +22,7 @@ import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -218,7 +218,7 @@ class _Opening:
 
 
 _LEFT = 'style="text-align: left"'
-_LEFT_CELLS = [{"selector": "td, th", "props": [("text-align", "left")]}]
+_LEFT_CELLS: Any = [{"selector": "td, th", "props": [("text-align", "left")]}]
 
 
 @dataclass(frozen=True)
