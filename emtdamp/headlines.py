@@ -87,7 +87,7 @@ def bayes_by_backprop() -> str:
     other = known.query("method == 'Bayes by Backprop' and images == 60000")
     parts = []
     for score, text in {"accuracy": "accuracy", "nll": "likelihood"}.items():
-        standings = {
+        standings: dict[int, claims.Standing] = {
             int(row["neurons"]): claims.compare_to_number(
                 _size(60_000, int(row["neurons"]))[score],
                 row[score],
