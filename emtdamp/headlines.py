@@ -31,7 +31,7 @@ def report_accuracy() -> str:
     whole, pruned = study["accuracy_mean"], study["pruned_accuracy"]
     return (
         f"Over {len(study)} seeds the report's program classifies {_percent(whole)} of the test"
-        f" images correctly; 92.77 % is reached {(whole >= 0.9277).sum()} times. With the neurons"
+        f" images correctly; 92.77 % is reached by {(whole >= 0.9277).sum()}. With the neurons"
         f" that it calls inactive really removed it classifies {_percent(pruned)}."
     )
 
@@ -219,10 +219,11 @@ def counts() -> str:
         for rows in [_size(images, 128)]
     )
     return (
-        f"The posterior is cold: with 128 neurons it counts each of 10,000 images {here:.0f} times,"
-        f" and each of 60,000 {there:.1f} times, by a rule that was fitted to held-out images."
-        f" Counted once, each of 50,000, its negative log-likelihood on held-out images is"
-        f" {once['nll_50000_128']:.3f} instead of {default['nll_50000_128']:.3f}."
+        "The posterior is cold: a network of 128 neurons that has seen 10,000 images counts each of"
+        f" them {here:.0f} times, one that has seen 60,000 {there:.1f} times, by a rule that was"
+        f" fitted to held-out images. Where each of 50,000 counts once, the negative log-likelihood"
+        f" of held-out images is {once['nll_50000_128']:.3f} instead of"
+        f" {default['nll_50000_128']:.3f}."
     )
 
 
