@@ -21,6 +21,11 @@ MOST_WEIGHT = 1e9  # on average, and its inverse the least
 FLOATS = [np.float64, np.float32]
 PARAMETERS = """
 
+    The posterior is cold: with hidden layers it counts each row c >= 1 times, by the rule of
+    `recipes.evidence_counts`, because the variances of single weights overstate what is not known.
+    The rule was fitted to held-out images; counted once, predictions are too wide and less good
+    (the book's page on the loop has how much, and where). It is no posterior by Bayes' rule.
+
     Inputs are centred and divided by the larger of their standard deviation and a share of their
     range, {share}, so that a rare pixel does not explode; constant ones are ignored.
 
@@ -34,8 +39,8 @@ PARAMETERS = """
     input_sparsity : the same for the inputs that are not constant.
     em_iters : EM iterations, each a pass over the data; "auto" sees 100,000 rows, within 10 to 300
         iterations and with 100 minibatches at least.
-    update : "decoupled" (step size apart from precision) or "window" (the paper's
-        posterior-as-prior with a forgetting window).
+    update : "decoupled" (ours: step size apart from precision, momentum and a clip) or "window"
+        (the paper's posterior-as-prior with a forgetting window).
     batch_size : rows of a minibatch; "auto" is all up to 100 rows, 50 below 5,000, then
         100.
     slab : prior variance of an active weight times the fan-in of its layer; "auto" is 30, and 1

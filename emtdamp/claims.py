@@ -1,28 +1,117 @@
 """Claims: what a source says beside what came out here, and a verdict that is always computed.
 
-The pages of the book make them (`numeric`, `statement`; `goal` for what the book asks of its own
-algorithm), show them (`comparison`) and record them; `scoreboard` collects them from the records.
+One rule compares two methods everywhere (`compare`): ahead or behind by more than two standard
+errors of the difference, else level. The pages of the book make claims (`numeric`, `statement`,
+`versus`; `goal` for what the book asks of its own algorithm), show them (`comparison`, `goals`) and
+record them; `scoreboard` collects them from the records. Behind every ± stands a standard error.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from emtdamp.errors import EmtdampError, UsageError
 
 Scalar = int | float | bool | str
+Standing = Literal["ahead", "level", "behind", "undecided"]
+ERRORS = 2.0  # standard errors of a difference from which on it counts
+BOOK = "this book"  # the source of what is asked for here
+
+
+class Comparison(NamedTuple):
+    """How far one method is ahead of another (`by`; negative: behind), and its standard error."""
+
+    by: float
+    error: float
+
+    @property
+    def standing(self) -> Standing:
+        """Ahead or behind by more than `ERRORS` standard errors, else level; nan: undecided."""
+        if not math.isfinite(self.by) or not math.isfinite(self.error):
+            return "undecided"
+        if abs(self.by) <= ERRORS * self.error + 1e-12:
+            return "level"
+        return "ahead" if self.by > 0 else "behind"
+
+
+def compare(
+    ours: ArrayLike, other: ArrayLike, *, paired: bool, more_is_better: bool = False
+) -> Comparison:
+    """Compare two methods by their scores of single runs.
+
+    `paired`: the k-th scores belong together (the same split, or the same start and rows), and the
+    standard error is that of their differences. Otherwise it is the root of both methods' squared
+    standard errors; two methods that only share the number of a seed are no pairs. With fewer than
+    two scores of either there is no error, and the standing is undecided.
+
+    >>> compare([1.64, 1.69, 1.74], [1.70, 1.75, 1.80], paired=False).standing
+    'level'
+    >>> compare([1.64, 1.69, 1.74], [1.70, 1.75, 1.81], paired=True).standing
+    'ahead'
+    """
+    one, two = np.asarray(ours, np.float64).ravel(), np.asarray(other, np.float64).ravel()
+    sign = 1.0 if more_is_better else -1.0
+    if paired:
+        if len(one) != len(two):
+            raise UsageError(f"{len(one)} scores against {len(two)}: pairs need as many of each")
+        gaps = sign * (one - two)
+        return Comparison(float(gaps.mean()), standard_error(gaps))
+    error = math.hypot(standard_error(one), standard_error(two))
+    return Comparison(float(sign * (one.mean() - two.mean())), error)
+
+
+def compare_to_number(
+    ours: ArrayLike, other: float, error: float | None = None, *, more_is_better: bool = False
+) -> Comparison:
+    """Compare with a mean that others reported, and its standard error.
+
+    Where none was reported, ours stands in for it.
+    """
+    one = np.asarray(ours, np.float64).ravel()
+    own = standard_error(one)
+    theirs = own if error is None or math.isnan(error) else error
+    sign = 1.0 if more_is_better else -1.0
+    return Comparison(float(sign * (one.mean() - other)), math.hypot(own, theirs))
+
+
+def standard_error(values: ArrayLike) -> float:
+    """Standard error of a mean; nan for fewer than two values.
+
+    >>> standard_error([1.0, 3.0])
+    1.0
+    """
+    x = np.asarray(values, np.float64).ravel()
+    return float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else math.nan
+
+
+def overall(standings: Iterable[Standing]) -> Standing:
+    """Against several at once: ahead of all, behind one at least, or level.
+
+    >>> overall(["ahead", "level"]), overall(["ahead", "behind"]), overall(["ahead"])
+    ('level', 'behind', 'ahead')
+    """
+    found = set(standings)
+    for standing in ("behind", "undecided", "level"):
+        if standing in found:
+            return standing
+    return "ahead" if found else "undecided"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of `source` beside what came out here; made by `numeric`, `statement` or `goal`."""
+    """A claim of `source` beside what came out here; made by one of the functions below.
+
+    `certain`: why the outcome was settled before anything ran, whatever that outcome is.
+    """
 
     source: str
     text: str
@@ -34,21 +123,46 @@ class Claim:
     n: int | None = None
     holds: bool | None = None
     aim: float | None = None
+    goal: Literal["", "at least", "at most"] = ""
+    standing: Standing | None = None
+    certain: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """The verdict in one of a few words: what scoreboards count."""
+        if self.certain:
+            return "true by construction" if self._true else "false by construction"
+        if self.standing is not None:
+            return self.standing
+        if self.goal:
+            ours, required = float(self.ours), float(self.reported)
+            sign = 1 if self.goal == "at least" else -1
+            slack = -1e-9  # a mean of equal numbers may round below them
+            if self.aim is not None and sign * (ours - self.aim) >= slack:
+                return "aim reached"
+            return "met" if sign * (ours - required) >= slack else "missed"
+        if self.tolerance is None:
+            return "holds" if self.holds else "does not hold"
+        return "reproduced" if self._true else "not reproduced"
 
     @property
     def verdict(self) -> str:
-        """Computed, never given: a number within its tolerance, a statement by its condition."""
-        if self.aim is not None:
-            ours, required = float(self.ours), float(self.reported)
-            sign = 1 if self.aim > required else -1
-            if sign * (ours - self.aim) >= -1e-9:  # a mean of equal numbers may round below them
-                return "aim reached"
-            return "met" if sign * (ours - required) >= -1e-9 else "missed"
+        """Computed, never given; of a number with the width within which it was tested."""
+        if self.tolerance is None or self.certain:
+            return self.outcome
+        return f"{self.outcome} within {_shown(float(self.tolerance))}"
+
+    @property
+    def _true(self) -> bool:
         if self.tolerance is None:
-            return "holds" if self.holds else "does not hold"
+            return bool(self.holds)
         gap = abs(float(self.ours) - float(self.reported))
-        within = gap <= self.tolerance or math.isclose(gap, self.tolerance, rel_tol=1e-9)
-        return "reproduced" if within else "not reproduced"
+        return gap <= self.tolerance or math.isclose(gap, self.tolerance, rel_tol=1e-9)
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of `ours`."""
+        return None if self.sd is None or not self.n else self.sd / math.sqrt(self.n)
 
 
 def numeric(
@@ -61,46 +175,59 @@ def numeric(
     sd: float | None = None,
     n: int | None = None,
     source: str = "report",
+    certain: str = "",
 ) -> Claim:
     """Claim a number: reproduced if ours lies within `tolerance` (both ends count) of reported.
 
     `why` is the tolerance's reason, in a few words; `sd` the standard deviation over `n` runs.
+    `certain` marks a number that could not have come out otherwise, and says why.
 
     >>> numeric("accuracy", reported=0.93, ours=0.92, tolerance=0.01, why="one sd").verdict
-    'reproduced'
+    'reproduced within 0.01'
     """
-    values = _numbers(text, reported=reported, ours=ours, tolerance=tolerance, sd=sd)
-    return Claim(source, text, why=why, n=n, **values)
+    values = _numbers(text, n, reported=reported, ours=ours, tolerance=tolerance, sd=sd)
+    return Claim(source, text, why=why, n=n, certain=certain, **values)
 
 
 def goal(
     text: str,
     *,
     required: float,
-    aim: float,
     ours: float,
+    aim: float | None = None,
+    at_most: bool | None = None,
     why: str = "",
     sd: float | None = None,
     n: int | None = None,
-    source: str = "this book",
+    source: str = BOOK,
 ) -> Claim:
     """Set a goal: met if ours is at least as good as `required`, and reached if as `aim`.
 
-    An `aim` above `required` means that more is better, one below it that less is.
+    An `aim` above `required` means that more is better, one below it that less is; without an aim
+    `at_most` says so.
 
     >>> goal("test error", required=0.03, aim=0.02, ours=0.025).verdict
     'met'
+    >>> goal("seconds", required=1.0, at_most=True, ours=1.5).verdict
+    'missed'
     """
-    if aim == required:
-        raise UsageError(f"aim of claim {text!r} is {aim}: give one that differs from required")
-    values = _numbers(text, reported=required, aim=aim, ours=ours, sd=sd)
-    return Claim(source, text, why=why, n=n, **values)
+    if aim is None and at_most is None:
+        raise UsageError(f"claim {text!r} has no aim: say by at_most which side is better")
+    if aim is not None:
+        if aim == required:
+            raise UsageError(f"aim of claim {text!r} is {aim}: give one that differs from required")
+        at_most = aim < required
+    given = {"reported": required, "aim": aim, "ours": ours, "sd": sd}
+    values = _numbers(text, n, **given)
+    side = "at most" if at_most else "at least"
+    return Claim(source, text, why=why, n=n, goal=side, **values)
 
 
-def _numbers(text: str, **given: float | None) -> dict[str, Any]:
-    """Check a claim's numbers; an sd of None is left out."""
-    if given["sd"] is None:
-        del given["sd"]
+def _numbers(text: str, n: int | None, **given: float | None) -> dict[str, Any]:
+    """Check a claim's numbers; those that are None are left out."""
+    given = {name: value for name, value in given.items() if value is not None}
+    if "sd" in given and n is None:
+        raise UsageError(f"claim {text!r} has an sd and no n: say over how many runs")
     values = {name: scalar(f"{name} of claim {text!r}", value) for name, value in given.items()}
     for name, value in values.items():
         if isinstance(value, (str, bool)):
@@ -111,18 +238,58 @@ def _numbers(text: str, **given: float | None) -> dict[str, Any]:
 
 
 def statement(
-    text: str, *, reported: Scalar, ours: Scalar, holds: bool, why: str, source: str = "report"
+    text: str,
+    *,
+    reported: Scalar,
+    ours: Scalar,
+    holds: bool,
+    why: str,
+    source: str = "report",
+    certain: str = "",
 ) -> Claim:
-    """Claim a statement, tested by a condition: `holds` is its outcome, `why` names it in words."""
+    """Claim a statement, tested by a condition: `holds` is its outcome, `why` names it in words.
+
+    `certain` marks a condition whose outcome does not depend on what was learnt, and says why.
+
+    >>> statement("half are active", reported=64, ours=64, holds=True, why="their number",
+    ...           certain="the median leaves half above it").verdict
+    'true by construction'
+    """
     holds = scalar(f"holds of claim {text!r}", holds)  # pyright: ignore[reportAssignmentType]
     if not isinstance(holds, bool):
         raise UsageError(f"holds of claim {text!r} is {holds!r}: give a condition's outcome")
     reported, ours = (scalar(f"claim {text!r}", value) for value in (reported, ours))
-    return Claim(source, text, reported, ours, why, holds=holds)
+    return Claim(source, text, reported, ours, why, holds=holds, certain=certain)
+
+
+def versus(
+    text: str,
+    *,
+    reported: Scalar,
+    ours: Scalar,
+    standing: Standing,
+    why: str,
+    source: str = "paper's abstract",
+) -> Claim:
+    """Claim to be ahead of another method, or of several: the verdict is the `standing`.
+
+    Take it from `compare(...).standing`, or from `overall` of several.
+
+    >>> versus("error", reported="ahead", ours="1.7 and 1.8", standing="level", why="").verdict
+    'level'
+    """
+    if standing not in ("ahead", "level", "behind", "undecided"):
+        raise UsageError(f"standing of claim {text!r} is {standing!r}: take it from compare()")
+    reported, ours = (scalar(f"claim {text!r}", value) for value in (reported, ours))
+    return Claim(source, text, reported, ours, why, standing=standing)
 
 
 def scoreboard(folder: str | Path = "_generated/records") -> pd.DataFrame:
-    """Every claim of every record in `folder`, in page order; verdicts are computed from them."""
+    """Every claim of every record in `folder`, in page order; verdicts are computed from them.
+
+    Columns: those of `comparison`; Source, Page; Outcome, one of a few words; Goal, whether it is
+    one.
+    """
     records = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
     if not records:
         raise EmtdampError(f"no records in {folder}: build the book first: make book")
@@ -130,7 +297,11 @@ def scoreboard(folder: str | Path = "_generated/records") -> pd.DataFrame:
     pages = [record["page"] for record in records for _ in record["claims"]]
     board = comparison(claims)
     board.insert(0, "Source", [claim.source for claim in claims])
-    return board.assign(Page=pages)
+    return board.assign(
+        Page=pages,
+        Outcome=[claim.outcome for claim in claims],
+        Goal=[bool(claim.goal) for claim in claims],
+    )
 
 
 def comparison(claims: Sequence[Claim]) -> pd.DataFrame:
@@ -138,14 +309,41 @@ def comparison(claims: Sequence[Claim]) -> pd.DataFrame:
 
     >>> accuracy = numeric("accuracy", reported=0.93, ours=0.92, tolerance=0.01, why="one sd")
     >>> comparison([accuracy]).iloc[0].tolist()
-    ['accuracy', '0.93', '0.92', '-0.01', '0.01: one sd', 'reproduced']
+    ['accuracy', '0.93', '0.92', '-0.01', '0.01: one sd', 'reproduced within 0.01']
     """
     rows = [(c.text, _reported(c), _ours(c), _difference(c), _reason(c), c.verdict) for c in claims]
     names = ["Claim", "Reported", "Ours", "Difference", "Tolerance and why", "Verdict"]
     return pd.DataFrame(rows, columns=pd.Index(names))
 
 
-def _shown(value: Scalar) -> str:
+def goals(claims: Sequence[Claim]) -> pd.DataFrame:
+    """A row of text for each goal, with what was required, what came out, and the outcome.
+
+    >>> error = goal("error", required=0.03, aim=0.02, ours=0.025, sd=0.002, n=4)
+    >>> goals([error]).iloc[0].tolist()
+    ['error', '0.03', '0.02', '0.025 ± 0.001 (n = 4)', 'met']
+    """
+    rows = [(c.text, _shown(c.reported), _shown(c.aim), _ours(c), c.verdict) for c in claims]
+    return pd.DataFrame(rows, columns=pd.Index(["Goal", "Required", "Aim", "Ours", "Outcome"]))
+
+
+def tables(claims: Sequence[Claim]) -> list[pd.DataFrame]:
+    """Claims as tables: what others reported, what is expected here, and goals; none is empty.
+
+    Columns that are empty for all claims of a table are left out.
+    """
+    rest = [claim for claim in claims if not claim.goal]
+    found = [
+        comparison([claim for claim in rest if claim.source != BOOK]),
+        comparison([c for c in rest if c.source == BOOK]).rename(columns={"Reported": "Expected"}),
+        goals([claim for claim in claims if claim.goal]),
+    ]
+    return [table.loc[:, (table != "").any()] for table in found if len(table)]
+
+
+def _shown(value: Scalar | None) -> str:
+    if value is None:
+        return ""
     if not isinstance(value, float):
         return str(value)
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
@@ -157,17 +355,18 @@ def _reported(claim: Claim) -> str:
 
 
 def _ours(claim: Claim) -> str:
-    spread = "" if claim.sd is None else f" ± {claim.sd:.2g}"
+    spread = "" if claim.error is None else f" ± {claim.error:.2g}"
     return _shown(claim.ours) + spread + ("" if claim.n is None else f" (n = {claim.n})")
 
 
 def _difference(claim: Claim) -> str:
-    number = claim.tolerance is not None or claim.aim is not None
+    number = claim.tolerance is not None or claim.goal
     return f"{claim.ours - claim.reported:+.4g}" if number else ""  # type: ignore
 
 
 def _reason(claim: Claim) -> str:
-    return claim.why if claim.tolerance is None else f"{_shown(claim.tolerance)}: {claim.why}"
+    why = claim.why if claim.tolerance is None else f"{_shown(claim.tolerance)}: {claim.why}"
+    return f"{why}; by construction: {claim.certain}" if claim.certain else why
 
 
 def scalar(name: str, value: Any) -> Scalar:

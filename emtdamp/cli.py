@@ -94,7 +94,7 @@ def parser() -> Parser:
         "--algorithm",
         choices=algorithms,
         default="em-tdamp",
-        help="em-tdamp: EM-TDAMP itself; report: the course report's simplified algorithm, "
+        help="em-tdamp: the estimators' default; report: the course report's simplified algorithm, "
         "defects included, for mnist (default: em-tdamp)",
     )
 

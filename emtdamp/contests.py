@@ -7,14 +7,14 @@ A round is a pass over the training rows. `kept` is the percentage of groups tha
 the axes of the paper's figures: of the hidden neurons, or of these and the inputs that vary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from emtdamp import runs
+from emtdamp import claims, runs
 from emtdamp.baselines import (
     AMP,
     Adam,
@@ -70,6 +70,8 @@ FIXED = {
 }
 # One training of these serves all levels.
 PRUNED_AT_THE_END = tuple(name for name in LABELS if name.startswith(("adam", "amp")))
+# EM-TDAMP in its forms; all others are what it is compared with.
+OWN = ("em-tdamp", "em-tdamp, window", "paper")
 # What the paper's figures call those of the methods that it has.
 IN_THE_PAPER = {
     "EM-TDAMP": "em-tdamp",
@@ -97,6 +99,130 @@ def listed(percentages: Sequence[float]) -> str:
     ('10, 20 %', 'no percentage')
     """
     return ", ".join(f"{k:g}" for k in percentages) + " %" if percentages else "no percentage"
+
+
+def rivals(methods: Iterable[str], gradients: bool = False) -> list[str]:
+    """Those of the methods that are not EM-TDAMP; `gradients`: without message passing too.
+
+    >>> rivals(["em-tdamp", "amp", "gradual", "gradual"], gradients=True)
+    ['gradual']
+    """
+    without = (*OWN, "amp") if gradients else OWN
+    return [method for method in dict.fromkeys(methods) if method not in without]
+
+
+def against(
+    runs_: pd.DataFrame, column: str, ours: str, others: Iterable[str], by: str = "method"
+) -> claims.Standing:
+    """How `ours` stands against all `others` in a score of which less is better.
+
+    `runs_`: a row a run, the method in the column `by`. Two methods share no more than the number
+    of a seed, so that their runs are no pairs (`claims.compare`).
+    """
+    scores = {name: group[column] for name, group in runs_.groupby(by)}
+    return claims.overall(
+        claims.compare(scores[ours], scores[other], paired=False).standing for other in others
+    )
+
+
+def against_all(
+    study: pd.DataFrame, score: str, percentages: Iterable[int], gradients: bool = False
+) -> dict[int, claims.Standing]:
+    """How EM-TDAMP stands against all rivals of a study of groups kept, by percentage.
+
+    `study`: rows of one kind of groups; `score`: error or nll. With all groups kept AMP is the same
+    fit as EM-TDAMP, and no rival.
+    """
+    found = {}
+    for k in percentages:
+        others = [m for m in rivals(study["method"], gradients) if k < 100 or m != "amp"]
+        found[k] = against(study, f"{score}_at_{k}", "em-tdamp", others)
+    return found
+
+
+def with_cases(study: pd.DataFrame) -> pd.DataFrame:
+    """A study of rounds with a column `case`: the method, and 50 or 100, what it keeps."""
+    kept = np.where(study["followed"] < 100, " 50", " 100")
+    return study.assign(case=study["method"] + kept)
+
+
+def pooled(sums: np.ndarray, worst: np.ndarray) -> tuple[float, float]:
+    """Sums of squared errors over those of the mean, pooled over splits, and its standard error.
+
+    A ratio of sums: its error is that of what the denominator does not explain.
+
+    >>> pooled(np.array([1.0, 2.0]), np.array([10.0, 20.0]))
+    (0.1, 0.0)
+    """
+    ratio = sums.sum() / worst.sum()
+    around = sums - ratio * worst
+    return float(ratio), float(np.sqrt(len(worst) * around.var(ddof=1)) / worst.sum())
+
+
+def squares(ends: pd.DataFrame, method: str, kept: int) -> np.ndarray:
+    """Sums of squared errors of a study of Boston, a number a split; `ends`: a row a method."""
+    count = int(ends.loc[method, "splits"])  # pyright: ignore[reportArgumentType]
+    names = [f"squares_at_{kept}_split_{split}" for split in range(count)]
+    return ends.loc[method, names].to_numpy(np.float64)
+
+
+def pooled_gap(ends: pd.DataFrame, other: str, kept: int, worst: np.ndarray) -> claims.Comparison:
+    """EM-TDAMP beside another method on Boston: difference of the pooled NMSEs over the splits."""
+    gap, error = pooled(squares(ends, other, kept) - squares(ends, "em-tdamp", kept), worst)
+    return claims.Comparison(gap, error)
+
+
+def boston_against_all(
+    ends: pd.DataFrame, percentages: Iterable[int], worst: np.ndarray
+) -> dict[int, claims.Standing]:
+    """As `against_all`, for Boston: pooled NMSEs, paired over the splits."""
+    found = {}
+    for kept in percentages:
+        others = [m for m in rivals(ends.index) if kept < 100 or m != "amp"]
+        gaps = [pooled_gap(ends, other, kept, worst) for other in others]
+        found[kept] = claims.overall(gap.standing for gap in gaps)
+    return found
+
+
+def worst_squares(splits: int = 20) -> np.ndarray:
+    """Sums of squared errors of the training mean on the test folds of Boston, one a split."""
+    tasks = [runs.boston(split) for split in range(splits)]
+    return np.array([((task.y_test - task.y.mean()) ** 2).sum() for task in tasks])
+
+
+def known() -> pd.DataFrame:
+    """Pruned networks 784-128-10 that other programs gave before this one was written.
+
+    Columns: images, neurons (left of 128), method, accuracy, nll; means of three seeds with the
+    digits that were noted, without errors. The three methods that were strongest somewhere.
+    """
+    return pd.read_csv(str(files("emtdamp.baselines") / "known.csv"))
+
+
+def spelled(standings: Mapping[int, claims.Standing], unit: str = "%") -> str:
+    """Standings by percentage, or by another number, in words.
+
+    >>> spelled({10: "behind", 20: "ahead", 50: "ahead"})
+    'ahead at 20, 50 % and behind at 10 %'
+    >>> spelled({13: "level", 32: "level", 64: "level", 128: "ahead"}, "neurons")
+    'ahead at 128 neurons and level at 13 to 64 neurons'
+    """
+    parts = []
+    for word in ("ahead", "level", "behind", "undecided"):
+        runs_: list[list[int]] = [[]]
+        for k, found in standings.items():
+            if found == word:
+                runs_[-1].append(k)
+            elif runs_[-1]:
+                runs_.append([])
+        spans = [
+            f"{run[0]:g} to {run[-1]:g}" if len(run) > 2 else ", ".join(f"{k:g}" for k in run)
+            for run in runs_
+            if run
+        ]
+        if spans:
+            parts.append(f"{word} at {', '.join(spans)} {unit}")
+    return ", ".join(parts[:-1]) + " and " * (len(parts) > 1) + parts[-1]
 
 
 def reported(figure: str) -> pd.DataFrame:

@@ -22,6 +22,10 @@ with momentum beta and gain eta. Lam counts n minibatches, kap = Ne/n scales it 
 posterior's variance is 1/(kap Lam + P). The fixed points are those of the window form whatever
 beta, eta and the clip are; with beta = 0, eta = kap = 1 and no clip, so is the path, up to the
 order of forgetting and learning.
+
+At rest the two are one, on the way they are not, and no fit is long: the decoupled form is a
+variational optimiser by natural gradients, as VOGN and IVON are, with these messages for gradient
+and curvature. It is ours, and the estimators' default; the window form is the paper's.
 """
 
 from collections.abc import Sequence

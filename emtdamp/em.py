@@ -1,5 +1,8 @@
 """The EM loop: sweeps of module A over minibatches, exchanges with module B, M-steps, schedules.
 
+With the estimators' defaults little of EM is in it: the number of groups is given, so that module B
+keeps the largest Bayes factors, a hard choice; slabs are given; v is learnt by regressions only.
+
 One compiled call an epoch: the shuffle (a permutation gather), every minibatch's step, and module B
 `exchanges` times in between. Compiled functions are kept by their settings and shared; a new shape
 is traced once.

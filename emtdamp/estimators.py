@@ -16,6 +16,12 @@ from emtdamp.scaling import Scaling, check_range, scaling
 class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
     __doc__ = """Bayesian neural network for K >= 2 classes, trained and pruned by EM-TDAMP.
 
+    By default in its decoupled form, which is ours and no turbo loop: a variational optimiser by
+    natural gradients, near VOGN (Osawa et al. 2019) and IVON (Shen et al. 2024). Its gradients and
+    curvatures are one pass of DAMP's messages, near those of probabilistic backpropagation
+    (Hernández-Lobato and Adams 2015). Groups are dropped by a hard choice of the largest Bayes
+    factors. Nothing is set by EM, except rates where `sparsity` is "auto".
+
     p(y | z) ∝ prod_{m != y} Phi((z_y - z_m)/sqrt(v)), z the output of the network.
 
     >>> from sklearn.datasets import load_iris
@@ -85,6 +91,9 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
 
 class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
     __doc__ = """Bayesian neural network for real outputs, trained and pruned by EM-TDAMP.
+
+    By default in its decoupled form, which is ours, as `EMTDAMPClassifier` describes it; EM learns
+    the noise v.
 
     y = z + eps, z the output of the network, eps ~ N(0, v); y is standardised inside. Without
     hidden layers the posterior is exact: Bayesian linear regression, whatever the inputs'

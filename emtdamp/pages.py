@@ -22,36 +22,49 @@ import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from emtdamp.claims import (
     Claim,
+    Comparison,
     Scalar,
+    compare,
+    compare_to_number,
     comparison,
     goal,
+    goals,
     numeric,
+    overall,
     scalar,
     scoreboard,
     statement,
+    tables,
+    versus,
 )
 from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.records import versions
 
 __all__ = [
     "Claim",
+    "Comparison",
     "Page",
     "Parameter",
+    "compare",
+    "compare_to_number",
     "comparison",
     "environment",
     "goal",
+    "goals",
     "numeric",
+    "overall",
     "parameters",
     "scoreboard",
     "start",
     "statement",
     "study",
+    "versus",
     "write_text",
 ]
 
@@ -205,7 +218,7 @@ class _Opening:
 
 
 _LEFT = 'style="text-align: left"'
-_LEFT_CELLS = [{"selector": "td, th", "props": [("text-align", "left")]}]
+_LEFT_CELLS: Any = [{"selector": "td, th", "props": [("text-align", "left")]}]
 
 
 @dataclass(frozen=True)
@@ -231,12 +244,11 @@ class Page:
         write_text(GENERATED / f"{_file_name(name)}.csv", text)
 
     def show(self, claims: Sequence[Claim]) -> None:
-        """Show claims beside their outcome, the columns that are empty for all of them left out."""
+        """Show claims beside their outcome: what others reported, what is expected, and goals."""
         from IPython.display import display
 
-        board = comparison(claims)
-        board = board.loc[:, (board != "").any()]
-        display(board.style.hide(axis="index").set_table_styles(_LEFT_CELLS))
+        for table in tables(claims):
+            display(table.style.hide(axis="index").set_table_styles(_LEFT_CELLS))
 
     def glue(self, **values: Scalar) -> None:
         """Keep values for the text: ``{glue:text}`name` `` or ``{glue:text}`name:.2f` ``.

@@ -87,6 +87,48 @@ def test_the_papers_points_are_in_our_names():
     assert isinstance(points, pd.DataFrame) and set(points["method"]) <= set(contests.LABELS)
 
 
+def test_a_method_stands_against_all_others_by_two_standard_errors():
+    scores = {"em-tdamp": (1.64, 1.69, 1.74), "far": (2, 2.1, 2.2), "near": (1.7, 1.75, 1.8)}
+    table = pd.DataFrame([(m, v) for m, several in scores.items() for v in several])
+    table.columns = ["method", "error"]
+    assert contests.against(table, "error", "em-tdamp", ["far"]) == "ahead"
+    assert contests.against(table, "error", "em-tdamp", ["far", "near"]) == "level"
+    assert contests.against(table, "error", "far", ["near", "em-tdamp"]) == "behind"
+
+
+def test_messages_are_a_rival_only_where_groups_go():
+    spread = np.array([-0.01, 0.0, 0.01])
+    means = {"em-tdamp": (2.0, 2.0), "amp": (1.0, 2.0), "gradual": (3.0, 3.0)}
+    rows = [
+        {"method": method, "error_at_50": half + e, "error_at_100": whole + e}
+        for method, (half, whole) in means.items()
+        for e in spread
+    ]
+    found = contests.against_all(pd.DataFrame(rows), "error", [50, 100])
+    assert found == {50: "behind", 100: "ahead"}
+    gradients = contests.against_all(pd.DataFrame(rows), "error", [50, 100], gradients=True)
+    assert set(gradients.values()) == {"ahead"}
+
+
+def test_boston_is_compared_split_by_split():
+    folds = np.linspace(1, 9, 20)  # far more spread than difference
+    worst = 10 * folds
+    squares = {"em-tdamp": folds, "near": folds + 0.01, "far": 2 * folds, "amp": folds}
+    rows = {
+        method: {f"squares_at_100_split_{k}": v for k, v in enumerate(values)} | {"splits": 20}
+        for method, values in squares.items()
+    }
+    ends = pd.DataFrame(rows).T
+    assert contests.boston_against_all(ends, [100], worst) == {100: "ahead"}
+    gap = contests.pooled_gap(ends, "far", 100, worst)
+    assert gap == pytest.approx((0.1, 0.0), abs=1e-12)
+
+
+def test_no_form_of_em_tdamp_is_a_rival():
+    names = ["em-tdamp", "paper", "em-tdamp, window", "amp", "gradual"]
+    assert contests.rivals(names) == ["amp", "gradual"]
+
+
 def test_what_is_not_known_is_refused(digits):
     with pytest.raises(UsageError, match="'sgd'; give one of em-tdamp"):
         contests.baseline("sgd", digits, 1)

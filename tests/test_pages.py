@@ -260,11 +260,13 @@ def test_the_scoreboard_collects_claims_in_page_order(shell):
         "Source": ["report", "report"],
         "Claim": ["accuracy", "pruned"],
         "Reported": ["0.9277", "yes"],
-        "Ours": ["0.9123 ± 0.014 (n = 5)", "no"],
+        "Ours": ["0.9123 ± 0.0063 (n = 5)", "no"],
         "Difference": ["-0.01536", ""],
         "Tolerance and why": ["0.028: 2 sd", "zero weights"],
-        "Verdict": ["reproduced", "does not hold"],
+        "Verdict": ["reproduced within 0.028", "does not hold"],
         "Page": ["04-results", "06-audit"],
+        "Outcome": ["reproduced", "does not hold"],
+        "Goal": [False, False],
     }
 
 
