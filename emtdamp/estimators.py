@@ -66,6 +66,8 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
         return len(self.classes_)
 
     def _noise(self):
+        if self.noise == "learn":
+            return None
         return 1.0 if self.noise == "auto" else float(self.noise)
 
     def _set_posterior(self, posterior):
@@ -152,7 +154,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         self._scaling = scaling(X, weight, 0.1)
         self._y_center = np.average(y, axis=0, weights=weight)
         var = np.average((y - self._y_center) ** 2, axis=0, weights=weight)
-        if self.noise != "auto":  # one v in the units of y needs one scale
+        if not isinstance(self.noise, str):  # one v in the units of y needs one scale
             var = np.full_like(var, var.mean())
         self._y_scale = np.where(var > 0, np.sqrt(var), 1.0)
 
@@ -164,7 +166,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         return len(self._y_center)
 
     def _noise(self):
-        return None if self.noise == "auto" else float(self.noise / self._y_scale[0] ** 2)
+        return None if isinstance(self.noise, str) else float(self.noise / self._y_scale[0] ** 2)
 
     def _y_units(self):
         return self._y_center, self._y_scale
@@ -192,7 +194,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         self._statistics = sums
         inputs = X.shape[1]
         scale, varies = linear.scales(sums)
-        if self.noise != "auto":
+        if not isinstance(self.noise, str):
             scale[inputs:] = np.sqrt(np.mean(scale[inputs:] ** 2))
         live = varies[:inputs] if varies[:inputs].any() else np.ones(inputs, bool)
         self._scaling = Scaling(sums.mean[:inputs], scale[:inputs], live)

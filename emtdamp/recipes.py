@@ -54,10 +54,14 @@ def check(params: dict[str, Any]) -> None:
             raise UsageError(f"{name}={value!r}; give an integer of at least {low}{word}")
     for name in ("slab", "noise"):
         value = params[name]
-        if isinstance(value, str) and value == "auto":
+        if isinstance(value, str) and value in ("auto", "learn"):
             continue
         if not isinstance(value, REAL) or not value > 0:
-            raise UsageError(f"{name}={value!r} is no variance; give a number above 0")
+            raise UsageError(
+                f"{name}={value!r} is no variance; give a number above 0, 'auto' or 'learn'"
+            )
+    if not isinstance(params["window"], REAL) or not params["window"] > 0:
+        raise UsageError(f"window={params['window']!r}; give a number of passes above 0")
     if params["damping"] != "auto" and not 0 <= params["damping"] < 1:
         raise UsageError(f"damping={params['damping']!r}; give a number in [0, 1) or 'auto'")
     for name, allowed in [("activation", [*ACTIVATIONS]), ("update", ["decoupled", "window"])]:
@@ -106,13 +110,14 @@ def pruning(params: dict[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple
     for n, sparsity in sizes:
         left = n if sparsity == "auto" else max(1, round(n * (1 - sparsity)))
         keep.append(left)
-        rules.append("free" if sparsity == "auto" else "steered" if left < n else "dense")
+        given = "soft" if params["soft"] else "steered"
+        rules.append("free" if sparsity == "auto" else given if left < n else "dense")
     return tuple(rules), tuple(keep)
 
 
 def slab(params: dict[str, Any], rules: tuple[str, ...]) -> float:
     """Prior variance of a weight times its fan-in; "auto" as `base` documents it."""
-    if params["slab"] != "auto":
+    if params["slab"] not in ("auto", "learn"):
         return float(params["slab"])
     return 1.0 if "free" in rules else 30.0
 
@@ -162,8 +167,9 @@ def make(
         lr=gain,
         width_start=counts / 4,
         width_end=counts,
+        window=float(params["window"]),
     )
-    if noise is None:
+    if noise is None and once:  # of classes there are many rows, and the ramp needs its time
         schedule = schedule._replace(memory=LEARNT_NOISE_MEMORY, ramp_end=LEARNT_NOISE_RAMP_END)
     schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
     return Recipe(
@@ -178,7 +184,7 @@ def make(
         rules=rules,
         keep=keep,
         slab=slab(params, rules),
-        learn_slab=False,
+        learn_slab=params["slab"] == "learn",
         share_incoming=bool(params["share_incoming"]) and any(r != "dense" for r in rules),
         noise=1.0 if noise is None else noise,
         once=once,
