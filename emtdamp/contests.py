@@ -38,7 +38,7 @@ Model = EMTDAMPClassifier | EMTDAMPRegressor | Baseline
 LABELS = {
     "em-tdamp": "EM-TDAMP",
     "em-tdamp, window": "EM-TDAMP, window form",
-    "paper": "the paper's EM-TDAMP",
+    "paper": "EM-TDAMP, the paper's form",
     "adam": "Adam, Keras default",
     "adam, standardised": "Adam, Keras default, standardised",
     "adam, best": "Adam, best likelihood held out",
@@ -150,8 +150,8 @@ def model(
 ) -> Model:
     """The estimator of a method, not yet fitted: 784-128-10 on MNIST, 13-50-1 on Boston.
 
-    `name`: one of `LABELS`. `kept`: percent, in (0, 100]; the paper's algorithm at 100 has EM find
-    how many neurons are left, as the paper has it, below it is steered there.
+    `name`: one of `LABELS`. `kept`: percent, in (0, 100]; in the paper's form EM finds how
+    many neurons are left if it is 100; below, the form is steered there.
     """
     hidden, batch = NETWORKS[bool(task.classes)]
     if not 0 < kept <= 100:
