@@ -38,6 +38,7 @@ Model = EMTDAMPClassifier | EMTDAMPRegressor | Baseline
 LABELS = {
     "em-tdamp": "EM-TDAMP",
     "em-tdamp, window": "EM-TDAMP, window form",
+    "paper": "EM-TDAMP, the paper's form",
     "adam": "Adam, Keras default",
     "adam, standardised": "Adam, Keras default, standardised",
     "adam, best": "Adam, best likelihood held out",
@@ -275,7 +276,8 @@ def model(
 ) -> Model:
     """The estimator of a method, not yet fitted: 784-128-10 on MNIST, 13-50-1 on Boston.
 
-    `name`: one of `LABELS`. `kept`: percent, in (0, 100].
+    `name`: one of `LABELS`. `kept`: percent, in (0, 100]; in the paper's form EM finds how
+    many neurons are left if it is 100; below, the form is steered there.
     """
     hidden, batch = NETWORKS[bool(task.classes)]
     if not 0 < kept <= 100:
@@ -288,8 +290,11 @@ def model(
         "batch_size": batch,
         "random_state": seed,
     }
-    if name in ("em-tdamp", "em-tdamp, window"):
+    if name in ("em-tdamp", "em-tdamp, window", "paper"):
         kind = EMTDAMPClassifier if task.classes else EMTDAMPRegressor
+        if name == "paper":
+            free = {"sparsity": "auto"} if kept == 100 else {}
+            return kind.paper(**given | {"em_iters": rounds} | free)
         given |= {"em_iters": rounds, "update": "window" if "window" in name else "decoupled"}
         return kind(**given)
     kind = BaselineClassifier if task.classes else BaselineRegressor

@@ -76,6 +76,8 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
         return len(self.classes_)
 
     def _noise(self):
+        if self.noise == "learn":
+            return None
         return 1.0 if self.noise == "auto" else recipes.noise(self.noise, 1.0)
 
     def _set_posterior(self, posterior):
@@ -174,7 +176,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         self._scaling = scaling(X, weight, 0.1)
         self._y_center = np.average(y, axis=0, weights=weight)
         var = np.average((y - self._y_center) ** 2, axis=0, weights=weight)
-        if self.noise != "auto":  # one v in the units of y needs one scale
+        if not isinstance(self.noise, str):  # one v in the units of y needs one scale
             var = np.full_like(var, var.mean())
         self._y_scale = np.where(var > 0, np.sqrt(var), 1.0)
 
@@ -186,7 +188,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         return len(self._y_center)
 
     def _noise(self):
-        if self.noise == "auto":
+        if isinstance(self.noise, str):
             return None
         return recipes.noise(self.noise, float(self._y_scale[0] ** 2))
 
@@ -216,7 +218,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         self._statistics = sums
         inputs = X.shape[1]
         scale, varies = linear.scales(sums)
-        if self.noise != "auto":
+        if not isinstance(self.noise, str):
             scale[inputs:] = np.sqrt(np.mean(scale[inputs:] ** 2))
         live = varies[:inputs] if varies[:inputs].any() else np.ones(inputs, bool)
         self._scaling = Scaling(sums.mean[:inputs], scale[:inputs], live)

@@ -26,6 +26,7 @@ COLOURS = {
     "em-tdamp": _PALETTE[1],
     "em-tdamp, unpruned": _PALETTE[9],
     "em-tdamp, window": "#7a3e00",
+    "paper": "#6a3d9a",
     "adam, best": _PALETTE[4],
     "adam, standardised": _PALETTE[2],
     "adam, 0.002": "#8fd0b5",

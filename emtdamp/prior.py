@@ -24,7 +24,8 @@ from emtdamp.errors import UsageError
 from emtdamp.gaussian import Gaussian
 from emtdamp.sumproduct import sigmoid
 
-RULES = ("dense", "free", "steered", "per-group")
+RULES = ("dense", "free", "steered", "soft", "per-group")
+GIVEN = ("steered", "soft")  # rules of a given number of groups
 # Bounds of the extrinsic precision in units of 1/slab. The lower keeps the message proper where
 # an undecided group makes the posterior wider than the data allow for any Gaussian prior; the
 # upper stands for the spike (a posterior sd 1e-4 of the slab's) and still fits float32.
@@ -35,7 +36,7 @@ EVIDENCE = 1e-3
 
 class PriorState(NamedTuple):
     """Hyperparameters: one slab variance a layer, the log-odds of rho a kind of group; and who is
-    left of a "steered" choice where groups share weights."""
+    left of a given number where groups share weights."""
 
     slab: tuple[tf.Tensor, ...]  # L scalars, float64
     logit_rho: tuple[tf.Tensor, ...]  # L scalars (rule "per-group": a vector, one a group)
@@ -182,10 +183,10 @@ class GroupPrior:
         "dense" (rho = 1: Gaussian prior, nothing pruned), "free" (one rho a layer, EM with the
         Beta hyperprior), "steered" (the number of active groups is given: all patterns of `keep`
         groups are equally likely beforehand, and the most probable one, the `keep` highest LLRs,
-        is taken as certain. The rho in the Info's log-odds puts exactly these above one half; to
-        act on its soft activities instead pulls at the groups near the threshold: at one half a
-        group loses half its mean, its LLR falls, the threshold follows, and it dies though it is
-        counted as kept),
+        is taken as certain. The rho in the Info's log-odds puts exactly these above one half),
+        "soft" (that rho, and its activities act as they are: the turbo exchange. Where LLRs are
+        hundreds apart, as those of neurons that saw thousands of images, they are certain too;
+        else the groups at the threshold lose part of their means),
         "per-group" (the paper's rho_i <- pi_i. A group's evidence 1 - rho_i + rho_i exp(LLR_i)
         is linear in its own rho_i, so it is largest at 0 or 1, and the update goes there, the
         log-odds growing by LLR_i a step: a hard decision by the sign of LLR_i, not a rate).
@@ -254,8 +255,9 @@ class GroupPrior:
         """One pass of SPMP and one M-step; pure, float64 inside, compilable by XLA.
 
         `messages`: module A's, a layer each, (I+1, J), precision >= 0, any float dtype. `keep`: a
-        count in 1..n a layer, read where the rule is "steered" (`ramp` makes schedules). Returns
-        the new state, the extrinsic messages to module A in the dtype that came, and the Info.
+        count in 1..n a layer, read where the number of groups is `GIVEN` (`ramp` makes schedules).
+        Returns the new state, the extrinsic messages to module A in the dtype that came, and the
+        Info.
         """
         sent = [Gaussian(*(tf.cast(part, tf.float64) for part in pair)) for pair in messages]
         llr = [weight_llr(*pair, slab) for pair, slab in zip(sent, state.slab, strict=True)]
@@ -283,7 +285,7 @@ class GroupPrior:
             elif self.rules[u] == "per-group":
                 rho[u] = tf.where(seen[u], belief.log_odds[u], rho[u])
         left = tuple(
-            odds > 0.0 if rule == "steered" else still
+            odds > 0.0 if rule in GIVEN else still
             for rule, odds, still in zip(self.rules, belief.log_odds, state.left, strict=False)
         )
         biases = tf.add_n([tf.reduce_sum(x[-1]) for x in llr])
@@ -320,7 +322,7 @@ class GroupPrior:
         inf = tf.constant(float("inf"), llr.dtype)
         if self.rules[unit] == "dense":
             return inf, tf.fill(tf.shape(llr), inf)
-        if self.rules[unit] == "steered":
+        if self.rules[unit] in GIVEN:
             return steered_rho(llr, seen, keep)
         rho = state.logit_rho[unit]
         return rho, tf.where(seen, llr + rho, -inf)

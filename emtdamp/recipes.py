@@ -55,17 +55,24 @@ def check(params: dict[str, Any]) -> None:
             raise UsageError(f"{name}={value!r}; give an integer of at least 1{word}")
     for name, most in [("slab", MOST), ("noise", np.inf)]:
         value = params[name]
-        if not _is_auto(value) and not (_is_number(value) and 0 < value < np.inf):
-            raise UsageError(f"{name}={value!r} is no variance; give a finite number above 0")
-        if not _is_auto(value) and not 1 / most <= value <= most:
+        if isinstance(value, str) and value in ("auto", "learn"):
+            continue
+        if not (_is_number(value) and 0 < value < np.inf):
+            raise UsageError(
+                f"{name}={value!r} is no variance; give a finite number above 0, 'auto' or 'learn'"
+            )
+        if not 1 / most <= value <= most:
             raise UsageError(f"{name}={value!r}; give a number from {1 / most:g} to {most:g}")
     value = params["damping"]
     if not _is_auto(value) and not (_is_number(value) and 0 <= value < 1):
         raise UsageError(f"damping={value!r}; give a number in [0, 1) or 'auto'")
+    value = params["window"]
+    if not (_is_number(value) and 0 < value < np.inf):
+        raise UsageError(f"window={value!r}; give a number of passes above 0")
     for name, allowed in [("activation", [*ACTIVATIONS]), ("update", ["decoupled", "window"])]:
         if not isinstance(params[name], str) or params[name] not in allowed:
             raise UsageError(f"{name}={params[name]!r}; use one of {', '.join(allowed)}")
-    for name in ("share_incoming", "early_stopping", "warm_start", "verbose"):
+    for name in ("soft", "share_incoming", "early_stopping", "warm_start", "verbose"):
         value = params[name]
         if not isinstance(value, bool | np.bool_) and not (
             name == "verbose" and _is_integer(value)
@@ -150,7 +157,8 @@ def pruning(params: dict[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple
     for n, share in zip([inputs, *hidden(params)], shares, strict=True):
         left = n if share == "auto" else max(1, round(n * (1 - share)))
         keep.append(left)
-        rules.append("free" if share == "auto" else "steered" if left < n else "dense")
+        given = "soft" if params["soft"] else "steered"
+        rules.append("free" if share == "auto" else given if left < n else "dense")
     return tuple(rules), tuple(keep)
 
 
@@ -167,7 +175,7 @@ def noise(value: Any, unit: float) -> float:
 
 def slab(params: dict[str, Any], rules: tuple[str, ...]) -> float:
     """Prior variance of a weight times its fan-in; "auto" as `base` documents it."""
-    if params["slab"] != "auto":
+    if params["slab"] not in ("auto", "learn"):
         return float(params["slab"])
     return 1.0 if "free" in rules else 30.0
 
@@ -220,8 +228,9 @@ def make(
         lr=gain,
         width_start=counts / 4,
         width_end=counts,
+        window=float(params["window"]),
     )
-    if noise is None:
+    if noise is None and once:  # of classes there are many rows, and the ramp needs its time
         schedule = schedule._replace(memory=LEARNT_NOISE_MEMORY, ramp_end=LEARNT_NOISE_RAMP_END)
     schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
     return Recipe(
@@ -236,7 +245,7 @@ def make(
         rules=rules,
         keep=keep,
         slab=slab(params, rules),
-        learn_slab=False,
+        learn_slab=params["slab"] == "learn",
         share_incoming=bool(params["share_incoming"]) and any(r != "dense" for r in rules),
         noise=1.0 if noise is None else noise,
         inflation=inflation,

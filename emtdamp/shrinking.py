@@ -4,8 +4,9 @@ Where the number of groups is given (`prior.GroupPrior`, "steered"), an inactive
 be so: a prior precision of 1e8/slab holds its weights at 0. Its row, the column that feeds its
 neuron and its column of the data can be dropped: what is left follows the same path up to rounding,
 as long as the choice of groups stands. So a fit shrinks once, when the ramp is over, and the choice
-is final then. Where rho or a slab is learnt all groups have a say, and nothing is dropped; nor is
-it where groups share weights, a case too rare for the code that it would take.
+is final then. Where rho or a slab is learnt, or activities are soft, all groups have a say, and
+nothing is dropped; nor is it where groups share weights, a case too rare for the code that it would
+take.
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ import pytest
 from emtdamp import contests, runs
 from emtdamp.baselines import AMP, Adam, Gradual, GroupLasso, choose
 from emtdamp.errors import UsageError
+from emtdamp.estimators import EMTDAMPRegressor
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,14 @@ def test_levels_keep_the_same_groups_whenever_a_method_prunes(name, groups, digi
     live = int((np.ptp(digits.x, axis=0) > 0).sum())
     assert levels["neurons"].tolist() == [13]
     assert levels["inputs"].tolist() == [live if groups == "hidden" else round(live * 0.1)]
+
+
+def test_the_papers_algorithm_is_steered_unless_all_groups_may_stay(digits):
+    free, half = (contests.model("paper", digits, 3, kept) for kept in (100, 50))
+    assert (free.sparsity, half.sparsity) == ("auto", 0.5)
+    for model in (free, half):
+        assert model.update == "window" and model.soft and model.em_iters == 3
+    assert isinstance(contests.model("paper", runs.boston(0), 3), EMTDAMPRegressor)
 
 
 def test_messages_that_keep_all_groups_are_em_tdamp(digits):

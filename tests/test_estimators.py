@@ -277,6 +277,28 @@ def test_what_cannot_go_on_from_a_posterior_says_why():
     assert np.isfinite(model.fit(still, y).predict_proba(still)).all()
 
 
+def test_the_papers_algorithm_is_named_by_its_parameters(friedman):
+    default, paper = EMTDAMPRegressor().get_params(), EMTDAMPRegressor.paper().get_params()
+    changed = {name for name in default if paper[name] != default[name]}
+    assert changed == {"update", "window", "sparsity", "soft", "slab", "noise"}
+    model = EMTDAMPRegressor.paper(hidden_layer_sizes=(20,), em_iters=40, random_state=0)
+    again = clone(model).fit(*friedman)
+    assert_array_equal(model.fit(*friedman).predict(friedman[0]), again.predict(friedman[0]))
+    assert model.score(*friedman) > 0.8
+    assert EMTDAMPClassifier.paper(inner_iters=2, sparsity=0.5).sparsity == 0.5
+
+
+@pytest.mark.parametrize("setting", [{"noise": "learn"}, {"slab": "learn"}])
+def test_variances_of_a_classifier_can_be_learnt(setting):
+    X, y = load_iris(return_X_y=True)
+    start = {"hidden_layer_sizes": (20,), "em_iters": 10, "random_state": 0, "slab": 1.0}
+    held = EMTDAMPClassifier(**start).fit(X, y)
+    learnt = EMTDAMPClassifier(**start | setting).fit(X, y)
+    assert (learnt.noise_variance_ != 1.0) == ("noise" in setting)
+    assert np.abs(learnt.predict_proba(X) - held.predict_proba(X)).max() > 1e-3
+    assert learnt.score(X, y) > 0.9
+
+
 def test_verbose_prints_an_iteration_a_line(friedman, capsys):
     EMTDAMPRegressor((20,), em_iters=3, random_state=0, verbose=True).fit(*friedman)
     lines = capsys.readouterr().out.splitlines()
@@ -293,6 +315,8 @@ def test_verbose_prints_an_iteration_a_line(friedman, capsys):
         ({"em_iters": 0}, "em_iters=0; give an integer of at least 1 or 'auto'"),
         ({"batch_size": 2.5}, "batch_size=2.5"),
         ({"slab": 0}, "slab=0 is no variance"),
+        ({"slab": "em"}, "slab='em' is no variance; give a number above 0, 'auto' or 'learn'"),
+        ({"window": 0.0}, "window=0.0; give a number of passes above 0"),
         ({"noise": -1.0}, "noise=-1.0 is no variance"),
         ({"damping": 1.0}, "damping=1.0"),
         ({"activation": "gelu"}, "activation='gelu'; use one of relu, identity, tanh"),

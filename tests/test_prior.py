@@ -135,6 +135,22 @@ def test_em_never_lowers_the_exact_evidence():
     assert float(state.slab[1]) == 1.0  # the output layer's is held
 
 
+@pytest.mark.parametrize("keep", [2, 5])
+def test_soft_exchange_is_exact_at_the_steered_rho(keep):
+    _, _, state, message, (x, y, noise) = orthogonal_problem(noise=6.0)
+    _, (back,), info = GroupPrior(("soft",), learn_slab=False).step(state, [message], [keep])
+    odds = info.log_odds[0].numpy()
+    exact = spike_slab_regression(x, y, noise, 0.8, float((odds - info.llr[0])[0]))
+    np.testing.assert_allclose(expit(odds), exact.activity, atol=1e-12)
+    assert (exact.activity > 0.5).sum() == keep
+    assert ((exact.activity > 0.01) & (exact.activity < 0.99)).any()  # where hard ones differ
+    mean = (message.shift + back.shift) / (message.precision + back.precision)
+    np.testing.assert_allclose(mean, exact.mean, atol=1e-10)
+    hard = GroupPrior(("steered",), learn_slab=False).step(state, [message], [keep])[1][0]
+    rounded = (message.shift + hard.shift) / (message.precision + hard.precision)
+    assert np.abs(rounded - exact.mean).max() > 0.01
+
+
 def test_per_group_update_runs_to_zero_or_one():
     messages = random_layer(1)
     module = GroupPrior(("per-group",), learn_slab=False)
@@ -181,7 +197,7 @@ def test_groups_without_evidence_are_inactive_and_do_not_count():
     silent = [0, 5]
     for part in messages:
         part[silent] = 0.0
-    for rules in (("steered",), ("free",), ("per-group",)):
+    for rules in (("steered",), ("soft",), ("free",), ("per-group",)):
         module = GroupPrior(rules)
         state, back, info = module.step(module.init([0.6], [8]), [Gaussian(*messages)], [7])
         assert (info.log_odds[0].numpy()[silent] == -np.inf).all()
@@ -240,7 +256,7 @@ def test_extremes_stay_finite(variance, slab):
             ):
                 assert np.isfinite(value).all(), (odds, size, value)
             assert (prior.moments(*message, slab, odds)[1].numpy() >= 0).all()
-            for rules in (("free",), ("steered",), ("per-group",)):
+            for rules in (("free",), ("steered",), ("soft",), ("per-group",)):
                 module = GroupPrior(rules)
                 _, back, info = module.step(module.init([start], [2]), [message], [1])
                 assert np.isfinite(back).all() and np.isfinite(info.log_evidence)

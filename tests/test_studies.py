@@ -2,9 +2,9 @@
 
 import pytest
 
-from emtdamp import contests, metrics, pages, runs
+from emtdamp import contests, datasets, metrics, pages, runs
 from emtdamp.baselines import report
-from emtdamp.estimators import EMTDAMPRegressor
+from emtdamp.estimators import EMTDAMPClassifier, EMTDAMPRegressor
 
 
 def test_a_run_of_the_report_from_the_study():
@@ -87,3 +87,16 @@ def test_a_run_from_the_study_of_splits_of_boston():
     scores = metrics.regression_scores(task.y_test, mean, std)
     assert scores["rmse"] == pytest.approx(row["single: rmse_4"], rel=0.05)
     assert scores["log_likelihood"] == pytest.approx(row["single: ll_4"], abs=0.05)
+
+
+def test_a_run_of_the_papers_algorithm_from_the_study_of_its_parts():
+    row = pages.study("paper-choices").set_index(["setting", "seed"]).loc["wide slab", 1]
+    mnist = datasets.load_mnist()
+    x, y = datasets.scale_images(mnist.x_train), mnist.y_train
+    model = EMTDAMPClassifier.paper(
+        hidden_layer_sizes=(128,), em_iters=int(row["em_iters"]), random_state=1, slab=30.0
+    ).fit(x[:10_000], y[:10_000])
+    assert model.score(x[50_000:], y[50_000:]) == pytest.approx(row["accuracy_free"], abs=0.006)
+    assert model.noise_variance_ == pytest.approx(row["noise_free"], rel=0.05)
+    # left to EM: another processor's rounding may turn a neuron at the threshold
+    assert model.active_groups_[1].sum() == pytest.approx(row["active_free"], abs=6)

@@ -258,7 +258,9 @@ def test_a_fit_shrinks_only_where_that_saves_more_than_it_costs():
     assert not worthwhile((784, 1024, 10), (784, 1024, 10), 1e12)
 
 
-@pytest.mark.parametrize("setting", [{"sparsity": "auto"}, {"share_incoming": True}])
+@pytest.mark.parametrize(
+    "setting", [{"sparsity": "auto"}, {"share_incoming": True}, {"soft": True}, {"slab": "learn"}]
+)
 def test_fits_of_learnt_rho_or_shared_weights_do_not_shrink(setting):
     given = classes(300)
     params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
