@@ -44,7 +44,11 @@ class PriorState(NamedTuple):
 
 
 class PriorInfo(NamedTuple):
-    """What a step saw; entry 0 of a tuple is the inputs, entry l the l-th hidden layer."""
+    """What a step saw; entry 0 of a tuple is the inputs, entry l the l-th hidden layer.
+
+    Where inputs are ranked by `relevance` (see "steered") this stands for their LLR everywhere:
+    the log-odds say on which side of the threshold an input is, and the log evidence counts it.
+    """
 
     llr: tuple[tf.Tensor, ...]  # (n,) log-likelihood ratio of each group, prior left out
     log_odds: tuple[tf.Tensor, ...]  # (n,) posterior log-odds of each group; active where > 0
@@ -63,6 +67,21 @@ def weight_llr(precision: tf.Tensor, shift: tf.Tensor, slab: tf.Tensor) -> tf.Te
     """
     grown = 1.0 + slab * precision
     return 0.5 * (shift * shift * (slab / grown) - tf.math.log1p(slab * precision))
+
+
+def relevance(precision: tf.Tensor, shift: tf.Tensor, slab: tf.Tensor) -> tf.Tensor:
+    """Half the squared distance of 0 from a weight's posterior mean, in posterior deviations.
+
+    Equals shift² / (precision + 1/slab) / 2, `weight_llr` without its Occam term; arguments as
+    there. Summed, it ranks groups of as many weights by their evidence where each has the slab
+    of its own under which that is largest (automatic relevance determination, Tipping 2001): with
+    one precision in a group of J and t = mean shift²/precision, the largest log evidence is
+    J (t - 1 - log t)/2 where t > 1, and 0 elsewhere, which grows with t.
+
+    >>> round(float(relevance(tf.constant(3.0), tf.constant(4.0), tf.constant(1.0))), 4)
+    2.0
+    """
+    return 0.5 * shift * shift / (precision + 1.0 / slab)
 
 
 def moments(
@@ -183,7 +202,10 @@ class GroupPrior:
         "dense" (rho = 1: Gaussian prior, nothing pruned), "free" (one rho a layer, EM with the
         Beta hyperprior), "steered" (the number of active groups is given: all patterns of `keep`
         groups are equally likely beforehand, and the most probable one, the `keep` highest LLRs,
-        is taken as certain. The rho in the Info's log-odds puts exactly these above one half),
+        is taken as certain. The rho in the Info's log-odds puts exactly these above one half.
+        Inputs that share no weights are ranked by `relevance`, not by the LLR: data know some of
+        them far better than others, and under one slab that is wider than most weights, the LLR
+        sets such inputs behind those of which data say nothing),
         "soft" (that rho, and its activities act as they are: the turbo exchange. Where LLRs are
         hundreds apart, as those of neurons that saw thousands of images, they are certain too;
         else the groups at the threshold lose part of their means),
@@ -261,6 +283,9 @@ class GroupPrior:
         """
         sent = [Gaussian(*(tf.cast(part, tf.float64) for part in pair)) for pair in messages]
         llr = [weight_llr(*pair, slab) for pair, slab in zip(sent, state.slab, strict=True)]
+        biases = tf.add_n([tf.reduce_sum(x[-1]) for x in llr])
+        if self.rules[0] == "steered" and not self.share_incoming:
+            llr[0] = relevance(*sent[0], state.slab[0])
         seen = [
             has_evidence(pair.precision, slab)[:-1]
             for pair, slab in zip(sent, state.slab, strict=True)
@@ -288,7 +313,6 @@ class GroupPrior:
             odds > 0.0 if rule in GIVEN else still
             for rule, odds, still in zip(self.rules, belief.log_odds, state.left, strict=False)
         )
-        biases = tf.add_n([tf.reduce_sum(x[-1]) for x in llr])
         info = PriorInfo(
             tuple(belief.total),
             tuple(belief.log_odds),

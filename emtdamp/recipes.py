@@ -215,7 +215,9 @@ def make(
     epochs, steps = iterations(params, rows, batch), -(-rows // batch)
     total = epochs * steps
     counts = evidence_counts(keep, outputs, counted)
-    if noise is None:
+    # Of classes there are many rows: the rules for a v that is learnt are those of regressions.
+    regression = noise is None and inflation is None
+    if regression:
         counts *= LEARNT_NOISE_COUNTS
     gain = LEARNT_NOISE_GAIN if noise is None else 1.0
     gain *= min(1.0, keep[0] / inputs / FEW_INPUTS) * total**-0.5
@@ -230,7 +232,7 @@ def make(
         width_end=counts,
         window=float(params["window"]),
     )
-    if noise is None and once:  # of classes there are many rows, and the ramp needs its time
+    if regression:
         schedule = schedule._replace(memory=LEARNT_NOISE_MEMORY, ramp_end=LEARNT_NOISE_RAMP_END)
     schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
     return Recipe(

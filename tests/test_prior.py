@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import expit
 
-from emtdamp import prior
+from emtdamp import linear, prior
 from emtdamp.errors import UsageError
 from emtdamp.gaussian import Gaussian
 from emtdamp.prior import GroupPrior
@@ -170,6 +170,48 @@ def test_per_group_update_runs_to_zero_or_one():
 
 def info_bias(messages, slab):
     return prior.weight_llr(*(part[-1] for part in messages), slab).numpy().sum()
+
+
+def test_relevance_ranks_groups_by_evidence_under_a_slab_of_their_own():
+    """Against numerical maximisation, for groups within each of which the precision is one."""
+    rng = np.random.default_rng(7)
+    precision = 10.0 ** rng.uniform(-2, 6, (40, 1)) * np.ones((1, 12))
+    shift = rng.normal(size=(40, 12)) * np.sqrt(precision) * rng.uniform(0.5, 5, (40, 1))
+    grid = np.logspace(-14, 14, 3000)[:, None]
+    largest = []
+    for one, push in zip(precision, shift, strict=True):
+        largest.append(prior.weight_llr(one, push, grid).numpy().sum(1).max())
+    t = (shift**2 / precision).mean(1)
+    np.testing.assert_allclose(largest, np.where(t > 1, 6 * (t - 1 - np.log(t)), 0), atol=2e-2)
+    score = np.sum(prior.relevance(precision, shift, 1e12), axis=1)
+    np.testing.assert_allclose(score, 6 * t, rtol=1e-9)
+    order = np.argsort(score)
+    assert (np.diff(np.array(largest)[order]) > -1e-6).all() and (t > 1).sum() > 20
+    # under one slab for all, as wide as the widest weights, the order is another
+    common = np.sum(prior.weight_llr(precision, shift, 1e2), axis=1)
+    assert (np.argsort(common)[-20:] != order[-20:]).any()
+
+
+def test_inputs_that_matter_outrank_those_of_which_data_say_nothing():
+    """A linear model: four inputs of wide range and small weights, four that hardly vary."""
+    rng = np.random.default_rng(5)
+    scale = np.repeat([10.0, 0.01], 4)
+    x = rng.normal(size=(400, 8)) * scale
+    x -= x.mean(0)
+    w = np.array([[0.015], [-0.015], [0.015], [-0.015], [0], [0], [0], [0]])
+    y = x @ w + rng.normal(size=(400, 1))
+    y -= y.mean()
+    message = Gaussian(
+        tf.constant(np.append((x**2).sum(0), 400.0)[:, None]),
+        tf.constant(np.append(x.T @ y, [[0.0]], 0)),
+    )
+    llr = prior.weight_llr(*message, tf.constant(1.0, tf.float64)).numpy()[:8, 0]
+    assert llr[:4].max() < llr[4:].min()  # the Occam term
+    module = GroupPrior(("steered",))
+    _, _, info = module.step(module.init([1.0], [8]), [message], [4])
+    assert (info.log_odds[0].numpy() > 0).tolist() == 4 * [True] + 4 * [False]
+    odds = linear._select(x.T @ x, x.T @ y, 1.0, 1.0, "steered", 4)  # the inputs' joint posterior
+    assert (odds > 0).tolist() == 4 * [True] + 4 * [False]
 
 
 @pytest.mark.parametrize("keep", [1, 3, 7, 8])
