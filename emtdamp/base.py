@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from emtdamp import inflation, recipes, training
 from emtdamp.errors import UsageError
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.parameters import PAPER
 from emtdamp.posterior import Posterior, Units
 from emtdamp.scaling import Scaling, check_range
 from emtdamp.training import Data, Stream
@@ -19,70 +20,6 @@ from emtdamp.training import Data, Stream
 NO_WEIGHT = 1e-30  # of the largest weight: rows of less would have weight 0 in float32
 MOST_WEIGHT = 1e9  # on average, and its inverse the least
 FLOATS = [np.float64, np.float32]
-# Parameters of the paper's algorithm. Its window, the start of its slab and its T are not known to
-# us: the window is the best of 2, 4 and 8 on held-out images of MNIST, the others are as elsewhere.
-PAPER = {
-    "update": "window",
-    "window": 2.0,
-    "sparsity": "auto",
-    "soft": True,
-    "slab": "learn",
-    "noise": "learn",
-}
-PARAMETERS = """
-
-    The posterior is cold: with hidden layers it counts each row c >= 1 times, by the rule of
-    `recipes.evidence_counts`, because the variances of single weights overstate what is not known.
-    The rule was fitted to held-out images; counted once, predictions are too wide and less good
-    (the book's page on the loop has how much, and where). It is no posterior by Bayes' rule.
-
-    Inputs are centred and divided by the larger of their standard deviation and a share of their
-    range, {share}, so that a rare pixel does not explode; constant ones are ignored.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : integers >= 1, neurons of each hidden layer; () is the linear model.
-    activation : "relu", "tanh" or "identity".
-    sparsity : fraction of the neurons of each hidden layer to prune, in [0, 1): exactly
-        round(n (1 - sparsity)) stay, one at least. "auto" leaves the number to EM. A sequence has
-        one such value for each hidden layer, as (0.5, "auto").
-    input_sparsity : the same for the inputs that are not constant.
-    em_iters : EM iterations, each a pass over the data; "auto" sees 100,000 rows, within 10 to 300
-        iterations and with 100 minibatches at least.
-    update : "decoupled" (ours: step size apart from precision, momentum and a clip) or "window"
-        (the paper's posterior-as-prior with a forgetting window).
-    window : passes over the data that the window form remembers, above 0; in the last 30 % of the
-        fit it forgets nothing.
-    batch_size : rows of a minibatch; "auto" is all up to 100 rows, 50 below 5,000, then
-        100.
-    slab : prior variance of an active weight times the fan-in of its layer; "auto" is 30, and 1
-        where EM decides how many groups stay: the wider the slab, the more a group must explain
-        to be active at all (Lindley's paradox). "learn" starts there and goes on by EM, a
-        layer each; the last layer's is held, since only its ratio to the noise matters.
-    noise : variance of the output noise in units of y squared; "auto" and "learn" learn it by
-        EM. For classes it is the probit's v, and "auto" is 1.
-    inner_iters : T >= 1 passes of messages over a minibatch; above 1 only with "window".
-    damping : share of the old mean in these, in [0, 1); "auto" is 0, .5, .7 for T = 1, 2, 3.
-    soft : where the number of groups is given, their activities act on the weights as they are,
-        between 0 and 1, as the paper's do; if not, those that stay are certain to.
-    share_incoming : a neuron's incoming weights decide with its outgoing ones whether it stays.
-    early_stopping : hold out `validation_fraction` of the rows, keep the iterate with the highest
-        log predictive density there, stop after `n_iter_no_change` iterations without a higher one.
-    warm_start : `fit` starts from the posterior of the fit before, and keeps the scales of X and
-        y, which are the units of its weights. Columns, classes and hidden layers must be the same.
-    random_state : int, RandomState or None: starting means, order of rows, rows held out.
-    verbose : print a line an EM iteration.
-
-    Attributes
-    ----------
-    posterior_ : means, variances and activity of the groups, a `Posterior`; it takes X as `fit`.
-    active_groups_ : boolean masks, of the columns of X and of the neurons of each hidden layer.
-    log_partition_ : log Z a row, before it was learnt, mean of the last EM iteration;
-        {log_z}.
-    noise_variance_ : the output noise's variance, in units of y squared (the probit's v).
-    history_ : a dict an EM iteration: log_partition, noise, active groups, seconds.
-    n_iter_ : EM iterations done.
-"""
 
 
 class ProbabilisticClassifier(ClassifierMixin):

@@ -6,9 +6,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from emtdamp import linear, recipes
-from emtdamp.base import EMTDAMP, PARAMETERS, ProbabilisticClassifier
+from emtdamp.base import EMTDAMP, ProbabilisticClassifier
 from emtdamp.errors import UsageError
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.parameters import PARAMETERS
 from emtdamp.posterior import Posterior
 from emtdamp.scaling import Scaling, check_range, scaling
 
