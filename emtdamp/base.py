@@ -57,6 +57,7 @@ class EMTDAMP(BaseEstimator):
         batch_size="auto",
         slab="auto",
         noise="auto",
+        inflation="auto",
         inner_iters=1,
         damping="auto",
         soft=False,
@@ -78,6 +79,7 @@ class EMTDAMP(BaseEstimator):
         self.batch_size = batch_size
         self.slab = slab
         self.noise = noise
+        self.inflation = inflation
         self.inner_iters = inner_iters
         self.damping = damping
         self.soft = soft
@@ -254,6 +256,8 @@ class EMTDAMP(BaseEstimator):
         if streaming:
             before = getattr(self, "posterior_", None)
             recipe = recipes.stream(recipe, 1.0 if before is None else before.inflation)
+        elif self.inflation != "auto":
+            recipe = recipe._replace(inflation=float(self.inflation))
         elif inflation.LEAST_ROWS <= rows < training.SMALL:
             recipe = recipe._replace(inflation=self._held_out_inflation(data, seed))
         if stream is not None and not streaming:

@@ -292,11 +292,13 @@ def model(
     }
     if name in ("em-tdamp", "em-tdamp, window", "paper"):
         kind = EMTDAMPClassifier if task.classes else EMTDAMPRegressor
+        given |= {"em_iters": rounds}
+        if not task.classes:
+            given |= {"inflation": 1.0}  # squared errors ask for the mean alone
         if name == "paper":
             free = {"sparsity": "auto"} if kept == 100 else {}
-            return kind.paper(**given | {"em_iters": rounds} | free)
-        given |= {"em_iters": rounds, "update": "window" if "window" in name else "decoupled"}
-        return kind(**given)
+            return kind.paper(**given | free)
+        return kind(**given | {"update": "window" if "window" in name else "decoupled"})
     kind = BaselineClassifier if task.classes else BaselineRegressor
     setting = baseline(name, task, rounds, kept, groups)
     return kind(setting.method, standardize=setting.standardize, epochs=rounds, **given)

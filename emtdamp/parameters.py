@@ -46,6 +46,9 @@ PARAMETERS = """
         layer each; the last layer's is held, since only its ratio to the noise matters.
     noise : variance of the output noise in units of y squared; "auto" and "learn" learn it by
         EM. For classes it is the probit's v, and "auto" is 1.
+    inflation : factor above 0 on the variance of the network's output in predictions. "auto" finds
+        it on held-out rows below 2,000 rows, which takes a second fit; from there on it is 1 for
+        classes and undoes the counting of rows for regressions. The linear model has none.
     inner_iters : T >= 1 passes of messages over a minibatch; above 1 only with "window".
     damping : share of the old mean in these, in [0, 1); "auto" is 0, .5, .7 for T = 1, 2, 3.
     soft : where the number of groups is given, their activities act on the weights as they are,

@@ -66,6 +66,9 @@ def check(params: dict[str, Any]) -> None:
     value = params["damping"]
     if not _is_auto(value) and not (_is_number(value) and 0 <= value < 1):
         raise UsageError(f"damping={value!r}; give a number in [0, 1) or 'auto'")
+    value = params["inflation"]
+    if not _is_auto(value) and not (_is_number(value) and 0 < value < np.inf):
+        raise UsageError(f"inflation={value!r}; give a finite number above 0, or 'auto'")
     value = params["window"]
     if not (_is_number(value) and 0 < value < np.inf):
         raise UsageError(f"window={value!r}; give a number of passes above 0")
