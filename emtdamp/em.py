@@ -43,7 +43,7 @@ class Schedule(NamedTuple):
     window: float = 4.0  # window form
     settle: float = 0.7  # window form: from this f on nothing is forgotten
     learn_noise: float = 0.0  # 1: EM for v
-    noise_window: float = 5.0  # epochs over which v averages E[eps^2]
+    noise_window: float = 0.1  # epochs over which v averages E[eps^2]
     new_until: float = 0.0  # up to this step a sample comes for the first time
 
 

@@ -24,6 +24,7 @@ MAX_COUNTS = 15.0
 MAX_WARMUP = 100.0  # minibatches; a fifth of a short fit
 # Where v is learnt it follows the residuals, which large steps make too small.
 LEARNT_NOISE_GAIN = 0.7
+LEARNT_NOISE_WINDOW = 5.0  # epochs
 LEARNT_NOISE_COUNTS = 2.5  # times those of classes
 LEARNT_NOISE_MEMORY = 4.0
 # There data are few and passes many: what is left had better learn long than be chosen late.
@@ -236,7 +237,11 @@ def make(
         window=float(params["window"]),
     )
     if regression:
-        schedule = schedule._replace(memory=LEARNT_NOISE_MEMORY, ramp_end=LEARNT_NOISE_RAMP_END)
+        schedule = schedule._replace(
+            memory=LEARNT_NOISE_MEMORY,
+            ramp_end=LEARNT_NOISE_RAMP_END,
+            noise_window=LEARNT_NOISE_WINDOW,
+        )
     schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
     return Recipe(
         hidden=hidden(params),

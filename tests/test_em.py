@@ -163,7 +163,7 @@ def evidence_and_learnt(rows, inputs, correlated=False, epochs=200):
     state = State(tuple(a._replace(mean=tf.zeros_like(a.mean)) for a in state.layers), *state[1:])
     steps = -(-rows // 20)
     over = dict(lr=0.7 * (epochs * steps) ** -0.5, width_start=1.0, width_end=1.0)
-    over |= dict(memory=max(4.0, 10 / steps), learn_noise=1.0, new_until=steps)
+    over |= dict(memory=max(4.0, 10 / steps), learn_noise=1.0, new_until=steps, noise_window=5.0)
     learnt = train(batch, state, GaussianNoise(), epochs, **over)[0].noise
     return float(np.exp(best.x)), float(learnt)
 
