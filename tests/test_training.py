@@ -169,15 +169,15 @@ def test_a_fit_that_diverges_says_so(monkeypatch):
         train(data())
 
 
-def test_repetitions_widen_the_prediction_and_not_the_weights():
+def test_inflation_widens_the_prediction_and_not_the_weights():
     given = data()
     plan, stream = recipe(90, em_iters=30), training.start(recipe(90), 3, 1, seed=0)
-    once, often = (
-        training.train(given, GaussianNoise(), plan._replace(inflation=o), stream, seed=0).posterior
-        for o in (None, 1.0)
+    rule, given_one = (
+        training.train(given, GaussianNoise(), plan._replace(inflation=f), stream, seed=0).posterior
+        for f in (None, 1.0)
     )
-    assert once.inflation > 1.5 and often.inflation == 1
-    for a, b in zip(once.var, often.var, strict=True):
+    assert rule.inflation > 1.5 and given_one.inflation == 1
+    for a, b in zip(rule.var, given_one.var, strict=True):
         assert_array_equal(a, b)
 
 
