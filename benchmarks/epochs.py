@@ -37,7 +37,7 @@ def em_problem(
     model = EMTDAMPClassifier(hidden, batch_size=batch, em_iters=EPOCHS, sparsity=0.5, **settings)
     rows, inputs = data.x.shape
     recipe = recipes.make(
-        model.get_params(), rows, inputs, CLASSES, 1.0, counted=float(rows), once=False
+        model.get_params(), rows, inputs, CLASSES, 1.0, counted=float(rows), inflation=1.0
     )
     stream = training.start(recipe, inputs, CLASSES, seed=0)
     given = training.Data(data.x - data.x.mean(0), data.y, np.ones(rows))

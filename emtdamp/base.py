@@ -292,7 +292,7 @@ class EMTDAMP(BaseEstimator):
         self.n_iter_ = len(trained.history)
         self.log_partition_ = trained.log_partition - self._log_scale()
 
-    def _recipe(self, data: Data) -> training.Recipe:
+    def _recipe(self, data: Data, part_of: int | None = None) -> training.Recipe:
         rows, inputs = data.x.shape
         return recipes.make(
             self.get_params(),
@@ -302,10 +302,14 @@ class EMTDAMP(BaseEstimator):
             self._noise(),
             counted=float(data.weight.sum()),
             inflation=self._inflation,
+            part_of=part_of,
         )
 
     def _held_out_inflation(self, data: Data, seed: int) -> float:
-        """`inflation.choose` for this fit, from one like it without a fifth of the rows."""
+        """`inflation.choose` for this fit, from one like it without a fifth of the rows.
+
+        Minibatches and padding are those of all rows, so that both run one compiled epoch.
+        """
         rows = len(data.x)
         labels = data.y if data.y.ndim == 1 else None
         if labels is not None and np.bincount(labels)[np.unique(labels)].min() < 2:
@@ -314,11 +318,10 @@ class EMTDAMP(BaseEstimator):
             np.arange(rows), test_size=0.2, random_state=seed, stratify=labels
         )
         some, others = (Data(*(part[index] for part in data)) for index in (left, out))
-        recipe = self._recipe(some)
+        recipe = self._recipe(some, part_of=rows)
         start = training.start(recipe, data.x.shape[1], self._outputs, seed)
         fit = training.train(some, self._likelihood, recipe, start, seed, padded_like=rows)
-        single = replace(fit.posterior, inflation=1.0)
-        return inflation.choose(single, others, fit.posterior.inflation)
+        return inflation.choose(fit.posterior, others, expected=fit.posterior.inflation)
 
     def _on_raw(self, posterior: Posterior) -> Posterior:
         """The one that takes all columns of X and gives y, both in their units."""

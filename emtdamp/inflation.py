@@ -29,23 +29,28 @@ def log_density(posterior: "Posterior", x: np.ndarray, y: np.ndarray) -> np.ndar
 
     y: (B,) class numbers or (B, J) targets in the network's own units.
     """
+    return _at(posterior, *posterior.propagate(x), y)
+
+
+def _at(posterior: "Posterior", w: np.ndarray, var: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`log_density` where the network's outputs are N(w, var)."""
     if y.ndim == 1:
-        return np.take_along_axis(posterior.log_probabilities(x), y[:, None], 1)[:, 0]
-    w, var = posterior.propagate(x)
-    noise, targets = tf.constant(posterior.noise, w.dtype), tf.constant(y, w.dtype)
-    return posterior.likelihood(w, var, targets, noise).log_partition.numpy()
+        return np.take_along_axis(posterior.normalised(w, var), y[:, None], 1)[:, 0]
+    noise, *tensors = (tf.constant(value, w.dtype) for value in (posterior.noise, w, var, y))
+    return posterior.likelihood(*tensors, noise).log_partition.numpy()
 
 
 def choose(posterior: "Posterior", data: "Data", expected: float) -> float:
-    """The factor f for the posterior's variances of z, in `BOUNDS`, from rows it has not seen.
+    """The posterior's `inflation` f, in `BOUNDS`, from rows that it has not seen.
 
     Maximises sum_b weight_b log p(y_b; f) + log N(log f; log `expected`, `PRIOR_SD`^2).
     """
+    w, var = replace(posterior, inflation=1.0).propagate(data.x)
 
     def loss(log_factor: float) -> float:
-        inflated = replace(posterior, inflation=float(np.exp(log_factor)))
         away = (log_factor - np.log(expected)) / PRIOR_SD
-        return 0.5 * away**2 - float(data.weight @ log_density(inflated, data.x, data.y))
+        density = _at(posterior, w, float(np.exp(log_factor)) * var, data.y)
+        return 0.5 * away**2 - float(data.weight @ density)
 
     low, high = np.log(BOUNDS)
     grid = np.linspace(low, high, 14)

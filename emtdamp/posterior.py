@@ -135,13 +135,14 @@ class Posterior:
         Raises UsageError for a regression posterior.
         """
         if samples is None:
-            return self._normalised(*self._moments(self._columns(x)))
+            return self.normalised(*self._moments(self._columns(x)))
         drawn = self.sample(x, samples, seed)
         flat = drawn.reshape(-1, drawn.shape[-1])
-        each = self._normalised(flat, np.full_like(flat, 1e-6 * self.noise)).reshape(drawn.shape)
+        each = self.normalised(flat, np.full_like(flat, 1e-6 * self.noise)).reshape(drawn.shape)
         return np.logaddexp.reduce(each, axis=0) - math.log(samples)
 
-    def _normalised(self, w: np.ndarray, var: np.ndarray) -> np.ndarray:
+    def normalised(self, w: np.ndarray, var: np.ndarray) -> np.ndarray:
+        """(B, K) log p(class) where the network's outputs are N(w, var), (B, K) both."""
         if not isinstance(self.likelihood, ProbitProduct):
             raise UsageError("log_probabilities needs classes; this posterior is a regression's")
         classes = w.shape[1]

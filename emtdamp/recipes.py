@@ -204,13 +204,16 @@ def make(
     noise: float | None,
     counted: float,
     inflation: float | None,
+    part_of: int | None = None,
 ) -> Recipe:
     """The recipe of a fit of (rows, inputs).
 
     `noise` is v, or None to start at 1 and learn it; `counted`: sum of the rows' weights;
-    `inflation`: see `Recipe`.
+    `inflation`: see `Recipe`; `part_of`: rows of a fit whose minibatches and exchanges this one is
+    to have, and so its compiled epoch.
     """
-    batch = batch_size(params, rows)
+    most = part_of or rows
+    batch = batch_size(params, most)
     passes = int(params["inner_iters"])
     damping = params["damping"]
     if damping == "auto":
@@ -249,7 +252,7 @@ def make(
         update=params["update"],
         epochs=epochs,
         batch_size=batch,
-        exchanges=1 if rows <= batch else 5 if rows < SMALL else 20,
+        exchanges=1 if most <= batch else 5 if most < SMALL else 20,
         passes=passes,
         damping=float(damping),
         rules=rules,

@@ -50,16 +50,16 @@ def test_moments_agree_with_samples():
     np.testing.assert_allclose(np.exp(by_samples), np.exp(network.log_probabilities(X)), atol=0.06)
 
 
-def test_counts_widen_the_predictive_distribution_and_leave_its_mean():
-    once = draw(
+def test_inflation_widens_the_predictive_distribution_and_leaves_its_mean():
+    plain = draw(
         sizes=(7, 300, 3), share=1.0, spread=0.3, dtype=np.float64, likelihood=GaussianNoise()
     )
-    often = replace(once, inflation=4.0)
-    w, var = once.propagate(X)
-    mean, wider = often.propagate(X)
+    inflated = replace(plain, inflation=4.0)
+    w, var = plain.propagate(X)
+    mean, wider = inflated.propagate(X)
     np.testing.assert_array_equal(mean, w)
     np.testing.assert_allclose(wider, 4 * var)
-    z = often.sample(X, 500, seed=0)
+    z = inflated.sample(X, 500, seed=0)
     np.testing.assert_allclose(mean, z.mean(0), atol=5 * np.sqrt(wider / 500).max())
     np.testing.assert_allclose(wider, z.var(0), rtol=0.3)
 

@@ -255,7 +255,7 @@ class AMP:
             problem.outputs,
             1.0 if problem.classes else None,
             counted=float(rows),
-            once=not problem.classes,
+            inflation=1.0 if problem.classes else None,
         )
         data = training.Data(problem.x[problem.rows], problem.y[problem.rows], np.ones(rows))
         trained = training.train(

@@ -50,7 +50,7 @@ class PointNetwork(Posterior):
             z = x @ w
         return z, np.zeros_like(z)
 
-    def _normalised(self, w: np.ndarray, var: np.ndarray) -> np.ndarray:
+    def normalised(self, w: np.ndarray, var: np.ndarray) -> np.ndarray:
         if not isinstance(self.likelihood, ProbitProduct):
             raise UsageError("log_probabilities needs classes; this network is a regression's")
         return log_softmax(w, axis=1)
