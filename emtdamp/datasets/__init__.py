@@ -18,14 +18,17 @@ from emtdamp.datasets.splits import (
     boston_splits,
     report_split,
 )
+from emtdamp.datasets.tables import TABLES, Table, load_table, table_folds
 
 __all__ = [
+    "TABLES",
     "AssignmentSplit",
     "Boston",
     "FashionMnistTest",
     "Fold",
     "Mnist",
     "Musk1",
+    "Table",
     "assignment_split",
     "batches",
     "boston_splits",
@@ -33,7 +36,9 @@ __all__ = [
     "load_fashion_mnist_test",
     "load_mnist",
     "load_musk1",
+    "load_table",
     "one_hot",
     "report_split",
     "scale_images",
+    "table_folds",
 ]
