@@ -64,8 +64,8 @@ def test_few_rows_leave_what_is_expected():
     nothing = inflation.choose(posterior, data._replace(weight=np.full(50, 1e-9)), expected=5.0)
     assert nothing == pytest.approx(5.0, rel=0.03)
     found = [inflation.choose(*regression(3, 5.0, seed), expected=5.0) for seed in range(20)]
-    assert np.median(found) == pytest.approx(5.0, rel=0.3)
-    assert 5.0 / 4 < min(found) and max(found) < 5.0 * 4
+    away = np.log(found) - np.log(5.0)  # skew: of so few squares most are below their mean
+    assert abs(np.median(away)) < np.log(2.0) and np.abs(away).max() < 2 * inflation.PRIOR_SD
 
 
 def test_a_wrong_expectation_costs_a_few_rows_and_not_many():
