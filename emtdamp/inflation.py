@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from emtdamp.posterior import Posterior
     from emtdamp.training import Data
 
-BOUNDS = (0.05, 2e4)  # of the factor
+BOUNDS = (1e-4, 2e4)  # of the factor
 # sd of what is believed of log f beforehand: a factor of 4 is no surprise
 PRIOR_SD = float(np.log(4.0))
 LEAST_ROWS = 30  # with fewer rows there are too few to hold out
@@ -43,17 +43,19 @@ def _at(posterior: "Posterior", w: np.ndarray, var: np.ndarray, y: np.ndarray) -
 def choose(posterior: "Posterior", data: "Data", expected: float) -> float:
     """The posterior's `inflation` f, in `BOUNDS`, from rows that it has not seen.
 
-    Maximises sum_b weight_b log p(y_b; f) + log N(log f; log `expected`, `PRIOR_SD`^2).
+    Maximises sum_b weight_b log p(y_b; f) + log N(log f; log `expected`, `PRIOR_SD`^2), the weights
+    relative to their mean: a prediction is judged alike however little a fit counts its rows.
     """
+    weight = data.weight / data.weight.mean()
     w, var = replace(posterior, inflation=1.0).propagate(data.x)
 
     def loss(log_factor: float) -> float:
         away = (log_factor - np.log(expected)) / PRIOR_SD
         density = _at(posterior, w, float(np.exp(log_factor)) * var, data.y)
-        return 0.5 * away**2 - float(data.weight @ density)
+        return 0.5 * away**2 - float(weight @ density)
 
     low, high = np.log(BOUNDS)
-    grid = np.linspace(low, high, 14)
+    grid = np.linspace(low, high, 20)
     best = int(np.argmin([loss(value) for value in grid]))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
     found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 0.02})
