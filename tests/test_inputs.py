@@ -25,7 +25,7 @@ ONE[0] = 1
 
 def regressor(**settings):
     return EMTDAMPRegressor(
-        **{"hidden_layer_sizes": (4,), "em_iters": 20, "random_state": 0, **settings}
+        **{"hidden_layer_sizes": (4,), "em_iters": 60, "random_state": 0, **settings}
     )
 
 
@@ -103,7 +103,7 @@ def test_random_states_that_are_none(value):
         {"hidden_layer_sizes": [4]},
         {"hidden_layer_sizes": np.array([4])},
         {"sparsity": (0.0,)},
-        {"em_iters": np.int64(20), "verbose": 0, "share_incoming": np.False_},
+        {"em_iters": np.int64(60), "verbose": 0, "share_incoming": np.False_},
     ],
 )
 def test_other_ways_to_say_the_same(fitted, settings):
