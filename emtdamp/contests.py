@@ -296,9 +296,11 @@ def model(
         if not task.classes:
             given |= {"inflation": 1.0}  # squared errors ask for the mean alone
         if name == "paper":
-            free = {"sparsity": "auto"} if kept == 100 else {}
-            return kind.paper(**given | free)
-        return kind(**given | {"update": "window" if "window" in name else "decoupled"})
+            if kept == 100:
+                given |= {"sparsity": "auto"}
+            return kind.paper(**given)
+        given |= {"update": "window" if "window" in name else "decoupled"}
+        return kind(**given)
     kind = BaselineClassifier if task.classes else BaselineRegressor
     setting = baseline(name, task, rounds, kept, groups)
     return kind(setting.method, standardize=setting.standardize, epochs=rounds, **given)

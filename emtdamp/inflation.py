@@ -36,8 +36,9 @@ def _at(posterior: "Posterior", w: np.ndarray, var: np.ndarray, y: np.ndarray) -
     """`log_density` where the network's outputs are N(w, var)."""
     if y.ndim == 1:
         return np.take_along_axis(posterior.normalised(w, var), y[:, None], 1)[:, 0]
-    noise, *tensors = (tf.constant(value, w.dtype) for value in (posterior.noise, w, var, y))
-    return posterior.likelihood(*tensors, noise).log_partition.numpy()
+    noise, targets = tf.constant(posterior.noise, w.dtype), tf.constant(y, w.dtype)
+    found = posterior.likelihood(tf.constant(w), tf.constant(var, w.dtype), targets, noise)
+    return found.log_partition.numpy()
 
 
 def choose(posterior: "Posterior", data: "Data", expected: float) -> float:

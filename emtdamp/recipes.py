@@ -56,7 +56,7 @@ def check(params: dict[str, Any]) -> None:
             raise UsageError(f"{name}={value!r}; give an integer of at least 1{word}")
     for name, most in [("slab", MOST), ("noise", np.inf)]:
         value = params[name]
-        if isinstance(value, str) and value in ("auto", "learn"):
+        if _is_auto(value) or _is_learn(value):
             continue
         if not (_is_number(value) and 0 < value < np.inf):
             raise UsageError(
@@ -87,6 +87,10 @@ def check(params: dict[str, Any]) -> None:
             f"inner_iters={params['inner_iters']} needs update='window'; the decoupled form has "
             "one pass a minibatch"
         )
+
+
+def _is_learn(value: Any) -> bool:
+    return isinstance(value, str) and value == "learn"
 
 
 def _is_auto(value: Any) -> bool:

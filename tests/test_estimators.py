@@ -315,7 +315,10 @@ def test_verbose_prints_an_iteration_a_line(friedman, capsys):
         ({"em_iters": 0}, "em_iters=0; give an integer of at least 1 or 'auto'"),
         ({"batch_size": 2.5}, "batch_size=2.5"),
         ({"slab": 0}, "slab=0 is no variance"),
-        ({"slab": "em"}, "slab='em' is no variance; give a number above 0, 'auto' or 'learn'"),
+        (
+            {"slab": "em"},
+            "slab='em' is no variance; give a finite number above 0, 'auto' or 'learn'",
+        ),
         ({"window": 0.0}, "window=0.0; give a number of passes above 0"),
         ({"noise": -1.0}, "noise=-1.0 is no variance"),
         ({"damping": 1.0}, "damping=1.0"),
