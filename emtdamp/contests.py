@@ -292,9 +292,8 @@ def model(
     }
     if name in ("em-tdamp", "em-tdamp, window", "paper"):
         kind = EMTDAMPClassifier if task.classes else EMTDAMPRegressor
-        given |= {"em_iters": rounds}
-        if not task.classes:
-            given |= {"inflation": 1.0}  # squared errors ask for the mean alone
+        # of many rows of classes 1 is the default, and squared errors ask for the mean alone
+        given |= {"em_iters": rounds, "inflation": 1.0}
         if name == "paper":
             if kept == 100:
                 given |= {"sparsity": "auto"}
