@@ -159,7 +159,7 @@ class ProbitProduct:
             gradient=tf.transpose(own * g_y - slope_m),
             curvature=tf.transpose(own * gam_y + gam_m),
             noise=eps,
-            noise_learnt=eps,
+            noise_learnt=eps,  # differs by O(V/v), V is far below v where classes have many rows
         )
 
     def log_probabilities(self, w: tf.Tensor, var: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
