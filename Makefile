@@ -45,7 +45,7 @@ test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 sweep-%: .venv/.installed
 	$(BIN)/python -m emtdamp.sweep sweeps/$*.yml --jobs 2

@@ -185,6 +185,25 @@ def boston_against_all(
     return found
 
 
+def by_fold(study: pd.DataFrame, model: str, score: str = "loss") -> pd.DataFrame:
+    """A score of the study of small tables: a row a table, a column a fold.
+
+    `model`: ours, mlp (scikit-learn's network), chosen (it, its penalty cross-validated); `score`:
+    loss (log loss, nats) or accuracy.
+    """
+    folds = range(int(study["folds"].iloc[0]))
+    return study.set_index("table")[[f"{model}_{score}_{fold}" for fold in folds]]
+
+
+def on_tables(study: pd.DataFrame, other: str) -> dict[str, claims.Standing]:
+    """How the defaults' log loss stands against another model's, paired over folds, by table."""
+    ours, theirs = by_fold(study, "ours"), by_fold(study, other)
+    return {
+        name: claims.compare(ours.loc[name], theirs.loc[name], paired=True).standing
+        for name in ours.index
+    }
+
+
 def worst_squares(splits: int = 20) -> np.ndarray:
     """Sums of squared errors of the training mean on the test folds of Boston, one a split."""
     tasks = [runs.boston(split) for split in range(splits)]

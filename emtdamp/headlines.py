@@ -209,6 +209,23 @@ def seconds_to_accuracy() -> str:
     )
 
 
+def small_tables() -> str:
+    """Defaults against defaults where rows are few."""
+    study = _study("tables")
+    ours, mlp, chosen = (
+        contests.by_fold(study, model).mean(axis=None) for model in ("ours", "mlp", "chosen")
+    )
+    standing = list(contests.on_tables(study, "mlp").values())
+    found = ", ".join(
+        f"{word} on {standing.count(word)}" for word in dict.fromkeys(sorted(standing))
+    )
+    return (
+        f"On {len(study)} small tables with classes the mean log loss of its defaults is"
+        f" {ours:.3f}, that of the defaults of scikit-learn's network {mlp:.3f} ({chosen:.3f} where"
+        f" its penalty is cross-validated). Beside the defaults it is {found}."
+    )
+
+
 def counts() -> str:
     """How cold the posterior is, and what an uncounted one gives."""
     tried = _study("mnist-choices").groupby("setting")[["nll_10000_32", "nll_50000_128"]].mean()
@@ -242,6 +259,7 @@ HEADLINES: dict[str, Callable[[], str]] = {
         boston_pruned,
         seconds_a_pass,
         seconds_to_accuracy,
+        small_tables,
         counts,
     )
 }

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LIKELIHOODS: dict[str, type] = {"gaussian": GaussianNoise, "probit": ProbitProduct}
 FORMAT = 4  # of the file
 _ELEMENTS = 4_000_000  # of the largest array that a prediction makes
+_FEW_CLASSES = 10  # up to these a prediction is over before XLA has compiled it
 # softmax(1.702 z/sqrt(v)) is within 0.01 of the probit of two classes (Camilli 1994, "Origin of
 # the scaling constant d = 1.7 in item response theory")
 _PROBIT_SLOPE = 1.702
@@ -145,15 +146,19 @@ class Posterior:
         """(B, K) log p(class) where the network's outputs are N(w, var), (B, K) both."""
         if not isinstance(self.likelihood, ProbitProduct):
             raise UsageError("log_probabilities needs classes; this posterior is a regression's")
-        classes = w.shape[1]
+        rows, classes = w.shape
         noise = tf.constant(self.noise, w.dtype)
         size = max(1, _ELEMENTS // (classes * classes * self.likelihood.nodes))
         predictive = _predictive(self.likelihood, classes, w.dtype.name)
+        if classes > _FEW_CLASSES:  # compiled for the number of rows: one of few
+            size = min(size, 1 << max(rows - 1, 0).bit_length())
+            more = [(0, -rows % size), (0, 0)]
+            w, var = np.pad(w, more), np.pad(var, more, constant_values=1.0)
         parts = [
             predictive(w[i : i + size], var[i : i + size], noise).numpy()
             for i in range(0, max(len(w), 1), size)
         ]
-        return np.concatenate(parts)
+        return np.concatenate(parts)[:rows]
 
     def prune(self) -> "Posterior":
         """The same predictions from smaller arrays: inactive inputs and neurons are dropped.
@@ -338,10 +343,12 @@ KERAS = {"relu": "relu", "identity": "linear", "tanh": "tanh"}
 
 @lru_cache(maxsize=32)
 def _predictive(likelihood: ProbitProduct, classes: int, dtype: str):
-    """`log_probabilities` as one graph for any number of rows."""
+    """`log_probabilities` as one graph for any number of rows; of many classes under XLA."""
     rows = tf.TensorSpec([None, classes], dtype)
     return tf.function(
-        likelihood.log_probabilities, input_signature=[rows, rows, tf.TensorSpec([], dtype)]
+        likelihood.log_probabilities,
+        input_signature=[rows, rows, tf.TensorSpec([], dtype)],
+        jit_compile=classes > _FEW_CLASSES,
     )
 
 

@@ -70,6 +70,16 @@ def test_probabilities_are_normalised_and_ranked_by_the_mean():
     assert ((p > 0) & (p < 1)).all()
 
 
+@pytest.mark.parametrize("rows", [0, 1, 5, 2000])
+def test_many_classes_are_compiled_and_the_same(rows, monkeypatch):
+    network, x = draw((7, 12)), np.random.default_rng(0).normal(size=(rows, 7))
+    compiled = network.log_probabilities(x)
+    monkeypatch.setattr(posterior, "_FEW_CLASSES", 12)
+    posterior._predictive.cache_clear()
+    np.testing.assert_allclose(compiled, network.log_probabilities(x), rtol=1e-4, atol=1e-5)
+    posterior._predictive.cache_clear()
+
+
 @pytest.mark.parametrize("sizes", [(7, 3), (7, 9, 3), (7, 9, 8, 3)])
 def test_pruned_arrays_are_smaller_and_predict_the_same(sizes):
     network = draw(sizes)

@@ -1,6 +1,7 @@
 """The committed studies: one row of each, run again."""
 
 import pytest
+from sklearn.metrics import log_loss
 
 from emtdamp import contests, datasets, metrics, pages, runs
 from emtdamp.baselines import report
@@ -100,3 +101,12 @@ def test_a_run_of_the_papers_algorithm_from_the_study_of_its_parts():
     assert model.noise_variance_ == pytest.approx(row["noise_free"], rel=0.05)
     # left to EM: another processor's rounding may turn a neuron at the threshold
     assert model.active_groups_[1].sum() == pytest.approx(row["active_free"], abs=6)
+
+
+def test_a_run_from_the_study_of_small_tables():
+    row = pages.study("tables").set_index("table").loc["moons"]
+    x, y = datasets.load_table("moons")
+    fold = datasets.table_folds(datasets.Table(x, y))[2]
+    model = EMTDAMPClassifier(random_state=0).fit(x[fold.train], y[fold.train])
+    probability = model.predict_proba(x[fold.test])
+    assert log_loss(y[fold.test], probability) == pytest.approx(row["ours_loss_2"], abs=0.02)

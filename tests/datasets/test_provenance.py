@@ -31,7 +31,7 @@ def test_each_array_has_its_row_in_the_table(file, array):
 
 def test_the_code_on_the_page_runs(capsys):
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict = {}
     for block in blocks:
         exec(block, names)
