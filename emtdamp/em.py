@@ -44,6 +44,7 @@ class Schedule(NamedTuple):
     settle: float = 0.7  # window form: from this f on nothing is forgotten
     learn_noise: float = 0.0  # 1: EM for v
     noise_window: float = 0.1  # epochs over which v averages E[eps^2]
+    noise_least: float = 0.0  # of a v that is learnt
     new_until: float = 0.0  # up to this step a sample comes for the first time
 
 
@@ -221,6 +222,7 @@ def epoch_function(
             mean_noise = (totals.noise - before.noise) / tf.where(learn, rows_now, 1.0)
             share = tf.minimum(length / tf.minimum(schedule.noise_window * steps_f, k + 1.0), 1.0)
             moved_noise = state.noise + share * (mean_noise - state.noise)
+            moved_noise = tf.maximum(moved_noise, schedule.noise_least)
             state = state._replace(noise=tf.where(learn, moved_noise, state.noise))
         moved = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(average, started, strict=True)]
         totals = totals._replace(change=tf.reduce_max(tf.stack(moved)))

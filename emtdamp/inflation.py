@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from emtdamp.posterior import Posterior
     from emtdamp.training import Data
 
-BOUNDS = (1e-4, 2e4)  # of the factor
+# of the factor; a network that learns all its rows by heart learns hardly any v, and so no V
+BOUNDS = (1e-4, 5.35e11)
 # sd of what is believed of log f beforehand: a factor of 4 is no surprise
 PRIOR_SD = float(np.log(4.0))
 LEAST_ROWS = 30  # with fewer rows there are too few to hold out
@@ -55,8 +56,7 @@ def choose(posterior: "Posterior", data: "Data", expected: float) -> float:
         density = _at(posterior, w, float(np.exp(log_factor)) * var, data.y)
         return 0.5 * away**2 - float(weight @ density)
 
-    low, high = np.log(BOUNDS)
-    grid = np.linspace(low, high, 20)
+    grid = np.linspace(*np.log(BOUNDS), 37)
     best = int(np.argmin([loss(value) for value in grid]))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
     found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 0.02})

@@ -45,7 +45,8 @@ PARAMETERS = """
         to be active at all (Lindley's paradox). "learn" starts there and goes on by EM, a
         layer each; the last layer's is held, since only its ratio to the noise matters.
     noise : variance of the output noise in units of y squared; "auto" and "learn" learn it by
-        EM. For classes it is the probit's v, and "auto" is 1.
+        EM, down to a ten-thousandth of the variance of y. For classes it is the probit's v, and
+        "auto" is 1.
     inflation : factor above 0 on the variance of the network's output in predictions. "auto" finds
         it on held-out rows below 2,000 rows, which takes a second fit; from there on it is 1 for
         classes and undoes the counting of rows for regressions. The linear model has none.

@@ -27,6 +27,9 @@ LEARNT_NOISE_GAIN = 0.7
 LEARNT_NOISE_WINDOW = 5.0  # epochs
 LEARNT_NOISE_COUNTS = 2.5  # times those of classes
 LEARNT_NOISE_MEMORY = 4.0
+# Times the variance of y. A network that learns its rows by heart leaves no v; V, which follows it,
+# would then say nothing, and how small both get would differ between the fit and its inner one.
+LEAST_NOISE = 1e-4
 # There data are few and passes many: what is left had better learn long than be chosen late.
 LEARNT_NOISE_RAMP_END = 0.2
 # Below this share of inputs kept the gain falls with it: with 0.6 of the gain a fit to MNIST that
@@ -248,6 +251,7 @@ def make(
             memory=LEARNT_NOISE_MEMORY,
             ramp_end=LEARNT_NOISE_RAMP_END,
             noise_window=LEARNT_NOISE_WINDOW,
+            noise_least=LEAST_NOISE,
         )
     schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
     return Recipe(

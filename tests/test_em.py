@@ -183,6 +183,13 @@ def test_noise_is_too_large_where_one_pass_is_too_little(inputs, correlated):
     assert best < learnt < best * most
 
 
+def test_noise_that_is_learnt_stays_above_its_least():
+    batch = linear(30)
+    exact = batch._replace(y=batch.x[:, :1] + 2 * batch.x[:, 1:2])
+    assert float(learn_noise(exact).noise) < 1e-3
+    assert float(learn_noise(exact, noise_least=0.07).noise) == pytest.approx(0.07)
+
+
 def test_noise_weighs_rows_and_not_minibatches():
     # of 46 rows the last minibatch has 6; a step that moves nothing leaves E[eps^2] as it is
     batch = linear(46)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
@@ -13,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from emtdamp import inflation, recipes, training
 from emtdamp.estimators import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.metrics import regression_scores
 from emtdamp.posterior import Posterior
 from emtdamp.training import Data
 
@@ -168,6 +170,18 @@ def test_noise_columns_do_not_make_a_classifier_sure():
     model = EMTDAMPClassifier(random_state=0).fit(X, y)
     assert model.posterior_.inflation > 1
     assert log_loss(held_y, model.predict_proba(held_x)) < 0.68  # log 2 = 0.693; f = 1: 1.2
+
+
+def test_columns_that_are_learnt_by_heart_do_not_make_a_regressor_sure():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(700, 60))
+    y = 2 * np.tanh(X[:, 0]) + X[:, 1] * X[:, 2] + X[:, 3] + 0.5 * rng.normal(size=700)
+    model = EMTDAMPRegressor(random_state=0).fit(X[:200], y[:200])
+    mean, std = model.predict(X[200:], return_std=True)
+    scores = regression_scores(y[200:], mean, std)
+    of_the_mean = norm(y[:200].mean(), y[:200].std()).logpdf(y[200:]).mean()
+    assert scores["log_likelihood"] > of_the_mean + 0.2  # with any small v: -5 to -100
+    assert 0.8 < scores["coverage_90"] < 0.97
 
 
 def test_rows_of_hardly_any_weight_leave_the_width_of_y():
