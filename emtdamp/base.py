@@ -259,7 +259,7 @@ class EMTDAMP(BaseEstimator):
         elif self.inflation != "auto":
             recipe = recipe._replace(inflation=float(self.inflation))
         elif inflation.LEAST_ROWS <= rows < training.SMALL:
-            recipe = recipe._replace(inflation=self._held_out_inflation(data, seed))
+            recipe = self._by_held_out_rows(recipe, data, seed)
         if stream is not None and not streaming:
             recipe = recipes.warm(recipe, rows, stream.counted)
         if stream is None:
@@ -290,6 +290,7 @@ class EMTDAMP(BaseEstimator):
         self._set_posterior(trained.posterior)
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)
+        self.slab_ = recipe.slab
         self.log_partition_ = trained.log_partition - self._log_scale()
 
     def _recipe(self, data: Data, part_of: int | None = None) -> training.Recipe:
@@ -305,10 +306,10 @@ class EMTDAMP(BaseEstimator):
             part_of=part_of,
         )
 
-    def _held_out_inflation(self, data: Data, seed: int) -> float:
-        """`inflation.choose` for this fit, from one like it without a fifth of the rows.
+    def _by_held_out_rows(self, recipe: training.Recipe, data: Data, seed: int) -> training.Recipe:
+        """With the `inflation` and the slab that suit like fits without a fifth of the rows.
 
-        Minibatches and padding are those of all rows, so that both run one compiled epoch.
+        Minibatches and padding are those of all rows, so that all run one compiled epoch.
         """
         rows = len(data.x)
         labels = data.y if data.y.ndim == 1 else None
@@ -318,10 +319,16 @@ class EMTDAMP(BaseEstimator):
             np.arange(rows), test_size=0.2, random_state=seed, stratify=labels
         )
         some, others = (Data(*(part[index] for part in data)) for index in (left, out))
-        recipe = self._recipe(some, part_of=rows)
-        start = training.start(recipe, data.x.shape[1], self._outputs, seed)
-        fit = training.train(some, self._likelihood, recipe, start, seed, padded_like=rows)
-        return inflation.choose(fit.posterior, others, expected=fit.posterior.inflation)
+        found = []
+        for slab in recipes.slabs(self.get_params(), recipe, classes=data.y.ndim == 1):
+            inner = self._recipe(some, part_of=rows)._replace(slab=slab)
+            start = training.start(inner, data.x.shape[1], self._outputs, seed)
+            fit = training.train(some, self._likelihood, inner, start, seed, padded_like=rows)
+            posterior = fit.posterior
+            chosen = inflation.choose(posterior, others, expected=posterior.inflation)
+            found.append((chosen.score, slab, chosen.factor))
+        _, slab, factor = max(found)
+        return recipe._replace(slab=slab, inflation=factor)
 
     def _on_raw(self, posterior: Posterior) -> Posterior:
         """The one that takes all columns of X and gives y, both in their units."""

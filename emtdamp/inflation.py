@@ -8,7 +8,7 @@ rows, where the likelihood is Gaussian.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +23,13 @@ BOUNDS = (1e-4, 5.35e11)
 # sd of what is believed of log f beforehand: a factor of 4 is no surprise
 PRIOR_SD = float(np.log(4.0))
 LEAST_ROWS = 30  # with fewer rows there are too few to hold out
+
+
+class Choice(NamedTuple):
+    """The factor, and what it was chosen by: the higher, the better the fit predicted the rows."""
+
+    factor: float
+    score: float
 
 
 def log_density(posterior: "Posterior", x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -42,11 +49,12 @@ def _at(posterior: "Posterior", w: np.ndarray, var: np.ndarray, y: np.ndarray) -
     return found.log_partition.numpy()
 
 
-def choose(posterior: "Posterior", data: "Data", expected: float) -> float:
+def choose(posterior: "Posterior", data: "Data", expected: float) -> Choice:
     """The posterior's `inflation` f, in `BOUNDS`, from rows that it has not seen.
 
-    Maximises sum_b weight_b log p(y_b; f) + log N(log f; log `expected`, `PRIOR_SD`^2), the weights
-    relative to their mean: a prediction is judged alike however little a fit counts its rows.
+    Maximises the score sum_b weight_b log p(y_b; f) - (log f - log `expected`)^2/(2 `PRIOR_SD`^2),
+    the weights relative to their mean: a prediction is judged alike however little a fit counts its
+    rows.
     """
     weight = data.weight / data.weight.mean()
     w, var = replace(posterior, inflation=1.0).propagate(data.x)
@@ -60,4 +68,4 @@ def choose(posterior: "Posterior", data: "Data", expected: float) -> float:
     best = int(np.argmin([loss(value) for value in grid]))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
     found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 0.02})
-    return float(np.exp(found.x))
+    return Choice(float(np.exp(found.x)), -float(found.fun))

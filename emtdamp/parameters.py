@@ -42,14 +42,17 @@ PARAMETERS = """
         100.
     slab : prior variance of an active weight times the fan-in of its layer; "auto" is 30, and 1
         where EM decides how many groups stay: the wider the slab, the more a group must explain
-        to be active at all (Lindley's paradox). "learn" starts there and goes on by EM, a
-        layer each; the last layer's is held, since only its ratio to the noise matters.
+        to be active at all (Lindley's paradox). For classes with less than 2,000 rows it is the one
+        of 30, 3 and 1 under which held-out rows are most probable. "learn" starts at 30 or 1 and
+        goes on by EM, a layer each; the last layer's is held, since only its ratio to the noise
+        matters.
     noise : variance of the output noise in units of y squared; "auto" and "learn" learn it by
         EM, down to a ten-thousandth of the variance of y. For classes it is the probit's v, and
         "auto" is 1.
     inflation : factor above 0 on the variance of the network's output in predictions. "auto" finds
-        it on held-out rows below 2,000 rows, which takes a second fit; from there on it is 1 for
-        classes and undoes the counting of rows for regressions. The linear model has none.
+        it on held-out rows below 2,000 rows, which takes a second fit (of classes one for each slab
+        that may be); from there on it is 1 for classes and undoes the counting of rows for
+        regressions. A number leaves out these fits. The linear model has none.
     inner_iters : T >= 1 passes of messages over a minibatch; above 1 only with "window".
     damping : share of the old mean in these, in [0, 1); "auto" is 0, .5, .7 for T = 1, 2, 3.
     soft : where the number of groups is given, their activities act on the weights as they are,
@@ -68,6 +71,7 @@ PARAMETERS = """
     active_groups_ : boolean masks, of the columns of X and of the neurons of each hidden layer.
     log_partition_ : log Z a row, before it was learnt, mean of the last EM iteration;
         {log_z}.
+    slab_ : the slab in use; where it is learnt, its start.
     noise_variance_ : the output noise's variance, in units of y squared (the probit's v).
     history_ : a dict an EM iteration: log_partition, noise, active groups, seconds.
     n_iter_ : EM iterations done.

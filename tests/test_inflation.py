@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.stats import norm
 from sklearn.base import clone
-from sklearn.datasets import make_classification
+from sklearn.datasets import make_classification, make_gaussian_quantiles
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
@@ -17,6 +17,10 @@ from emtdamp.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.metrics import regression_scores
 from emtdamp.posterior import Posterior
 from emtdamp.training import Data
+
+
+def choose(*given, **more):
+    return inflation.choose(*given, **more).factor
 
 
 def linear(outputs, likelihood, noise=0.2, inputs=4, spread=0.1):
@@ -57,12 +61,12 @@ def classes(rows, factor, seed):
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 20.0])
 def test_many_rows_find_the_factor_that_is_missing(factor):
-    found = inflation.choose(*regression(3000, factor, seed=1), expected=1.0)
+    found = choose(*regression(3000, factor, seed=1), expected=1.0)
     assert found == pytest.approx(factor, rel=0.15)
 
 
 def test_few_rows_leave_what_is_expected():
-    found = [inflation.choose(*regression(3, 5.0, seed), expected=5.0) for seed in range(20)]
+    found = [choose(*regression(3, 5.0, seed), expected=5.0) for seed in range(20)]
     away = np.log(found) - np.log(5.0)  # skew: of so few squares most are below their mean
     assert abs(np.median(away)) < np.log(2.0) and np.abs(away).max() < 2 * inflation.PRIOR_SD
 
@@ -70,14 +74,14 @@ def test_few_rows_leave_what_is_expected():
 def test_only_how_weights_compare_matters():
     posterior, data = regression(50, 30.0, seed=1)
     little = data._replace(weight=np.full(50, 1e-9))
-    found = [inflation.choose(posterior, each, expected=5.0) for each in (data, little)]
+    found = [choose(posterior, each, expected=5.0) for each in (data, little)]
     assert found[0] == pytest.approx(found[1], rel=1e-6)
     assert found[0] > 15
 
 
 def test_a_wrong_expectation_costs_a_few_rows_and_not_many():
     one, ten, many = (
-        inflation.choose(*regression(rows, 1.0, seed=1), expected=64.0) for rows in (1, 10, 1000)
+        choose(*regression(rows, 1.0, seed=1), expected=64.0) for rows in (1, 10, 1000)
     )
     assert one > ten > many
     assert many == pytest.approx(1.0, rel=0.2)
@@ -91,7 +95,7 @@ def test_the_variances_sum_to_the_squared_error(monkeypatch):
     w, var = posterior.propagate(x)
     y = w + 2 * rng.standard_t(4, size=w.shape)  # no normal errors
     weight = rng.uniform(0.2, 3.0, 80)
-    found = inflation.choose(posterior, Data(x, y, weight), expected=1.0)
+    found = choose(posterior, Data(x, y, weight), expected=1.0)
     error = np.average(np.mean((y - w) ** 2, axis=1), weights=weight)
     assert posterior.noise + found * var[0, 0] == pytest.approx(error, rel=0.03)
 
@@ -101,14 +105,14 @@ def test_the_factor_stays_in_its_bounds(monkeypatch):
     posterior, data = regression(50, 1.0, seed=1)
     exact = data._replace(y=posterior.propagate(data.x)[0])
     low, high = inflation.BOUNDS
-    assert inflation.choose(posterior, exact, expected=1.0) == pytest.approx(low, rel=0.05)
+    assert choose(posterior, exact, expected=1.0) == pytest.approx(low, rel=0.05)
     far = data._replace(y=data.y + 1e6)
-    assert inflation.choose(posterior, far, expected=1.0) == pytest.approx(high, rel=0.05)
+    assert choose(posterior, far, expected=1.0) == pytest.approx(high, rel=0.05)
 
 
 def test_an_overconfident_classifier_is_made_to_doubt():
     posterior, data = classes(400, 30.0, seed=1)
-    found = inflation.choose(posterior, data, expected=1.0)
+    found = choose(posterior, data, expected=1.0)
     assert 5 < found < 60
     _, other = classes(400, 30.0, seed=2)
     before, after = (
@@ -118,7 +122,7 @@ def test_an_overconfident_classifier_is_made_to_doubt():
 
 
 def test_a_classifier_that_is_right_is_left_alone():
-    assert 0.3 < inflation.choose(*classes(400, 1.0, seed=1), expected=1.0) < 3
+    assert 0.3 < choose(*classes(400, 1.0, seed=1), expected=1.0) < 3
 
 
 def small(rows, seed=0):
@@ -182,6 +186,18 @@ def test_columns_that_are_learnt_by_heart_do_not_make_a_regressor_sure():
     of_the_mean = norm(y[:200].mean(), y[:200].std()).logpdf(y[200:]).mean()
     assert scores["log_likelihood"] > of_the_mean + 0.2  # with any small v: -5 to -100
     assert 0.8 < scores["coverage_90"] < 0.97
+
+
+def test_held_out_rows_choose_the_slab_of_a_small_classifier():
+    noisy = make_classification(300, 12, n_informative=4, flip_y=0.4, random_state=14)
+    smooth = EMTDAMPClassifier((20,), random_state=0).fit(*noisy)
+    assert smooth.slab_ < recipes.SLAB  # a wide one learns the flipped labels
+    rings = make_gaussian_quantiles(n_samples=300, n_features=6, n_classes=3, random_state=4)
+    assert EMTDAMPClassifier((20,), random_state=0).fit(*rings).slab_ > 1
+    for settings in ({"slab": 7.0}, {"inflation": 1.0}):
+        given = EMTDAMPClassifier((20,), random_state=0, em_iters=2, **settings).fit(*noisy)
+        assert given.slab_ == settings.get("slab", recipes.SLAB)
+    assert EMTDAMPRegressor((20,), random_state=0, em_iters=2).fit(*noisy).slab_ == recipes.SLAB
 
 
 def test_rows_of_hardly_any_weight_leave_the_width_of_y():
