@@ -320,7 +320,8 @@ class EMTDAMP(BaseEstimator):
         )
         some, others = (Data(*(part[index] for part in data)) for index in (left, out))
         found = []
-        for slab in recipes.slabs(self.get_params(), recipe, classes=data.y.ndim == 1):
+        classes = self._outputs if data.y.ndim == 1 else 0
+        for slab in recipes.slabs(self.get_params(), recipe, classes):
             inner = self._recipe(some, part_of=rows)._replace(slab=slab)
             start = training.start(inner, data.x.shape[1], self._outputs, seed)
             fit = training.train(some, self._likelihood, inner, start, seed, padded_like=rows)

@@ -191,8 +191,8 @@ def by_fold(study: pd.DataFrame, model: str, score: str = "loss") -> pd.DataFram
     `model`: ours, mlp (scikit-learn's network), chosen (it, its penalty cross-validated); `score`:
     loss (log loss, nats) or accuracy.
     """
-    folds = range(int(study["folds"].iloc[0]))
-    return study.set_index("table")[[f"{model}_{score}_{fold}" for fold in folds]]
+    names = [f"{model}_{score}_{fold}" for fold in range(int(study["folds"].iloc[0]))]
+    return study.set_index("table").reindex(columns=names)
 
 
 def on_tables(study: pd.DataFrame, other: str) -> dict[str, claims.Standing]:

@@ -8,6 +8,7 @@ rows, where the likelihood is Gaussian.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -64,8 +65,14 @@ def choose(posterior: "Posterior", data: "Data", expected: float) -> Choice:
         density = _at(posterior, w, float(np.exp(log_factor)) * var, data.y)
         return 0.5 * away**2 - float(weight @ density)
 
-    grid = np.linspace(*np.log(BOUNDS), 37)
-    best = int(np.argmin([loss(value) for value in grid]))
-    around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
+    grid = np.linspace(np.log(BOUNDS[0]), np.log(BOUNDS[1]), 37)
+    found_at = lru_cache(lambda place: loss(grid[place]))
+    best = int(np.argmin(np.abs(grid - np.log(expected))))
+    while True:  # downhill, a prediction of many classes takes its time
+        places = range(max(best - 1, 0), min(best + 2, len(grid)))
+        if best == (least := min(places, key=found_at)):
+            break
+        best = least
+    around = grid[places[0]], grid[places[-1]]
     found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 0.02})
     return Choice(float(np.exp(found.x)), -float(found.fun))

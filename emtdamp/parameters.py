@@ -42,10 +42,10 @@ PARAMETERS = """
         100.
     slab : prior variance of an active weight times the fan-in of its layer; "auto" is 30, and 1
         where EM decides how many groups stay: the wider the slab, the more a group must explain
-        to be active at all (Lindley's paradox). For classes with less than 2,000 rows it is the one
-        of 30, 3 and 1 under which held-out rows are most probable. "learn" starts at 30 or 1 and
-        goes on by EM, a layer each; the last layer's is held, since only its ratio to the noise
-        matters.
+        to be active at all (Lindley's paradox). Of up to 20 classes and below 2,000 rows it is
+        the one of 30, 3 and 1 under which held-out rows are most probable. "learn" starts at 30
+        or 1 and goes on by EM, a layer each; the last layer's is held, since only its ratio to
+        the noise matters.
     noise : variance of the output noise in units of y squared; "auto" and "learn" learn it by
         EM, down to a ten-thousandth of the variance of y. For classes it is the probit's v, and
         "auto" is 1.

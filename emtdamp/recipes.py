@@ -21,10 +21,11 @@ STREAM_PASSES = 5
 STREAM_DAMPING = 0.8
 STREAM_RAMP = 100  # minibatches over which `partial_fit` prunes
 SLAB = 30.0
-# A small table may want a smoother network, or not. On twelve, other than the book's ten, the choice
+# A small table may want a smoother network, or not. On twelve, other than the book's ten, a choice
 # by held-out rows had a mean log loss of .451, 30 throughout .468; 3 had .448, but lost much (.46
 # instead of .35) where classes are shells about each other, which takes large weights.
 SMALL_SLABS = (SLAB, 3.0, 1.0)
+SOME_CLASSES = 20  # of more, a fit takes too long to be made three times more
 MAX_COUNTS = 15.0
 MAX_WARMUP = 100.0  # minibatches; a fifth of a short fit
 # Where v is learnt it follows the residuals, which large steps make too small.
@@ -196,10 +197,10 @@ def slab(params: dict[str, Any], rules: tuple[str, ...]) -> float:
     return 1.0 if "free" in rules else SLAB
 
 
-def slabs(params: dict[str, Any], recipe: Recipe, classes: bool) -> tuple[float, ...]:
-    """Those that a fit of few rows may choose from by held-out ones."""
+def slabs(params: dict[str, Any], recipe: Recipe, classes: int) -> tuple[float, ...]:
+    """Those that a fit of few rows may choose from by others; `classes`: 0 in regressions."""
     free = params["slab"] == "auto" and "free" not in recipe.rules
-    return SMALL_SLABS if classes and free else (recipe.slab,)
+    return SMALL_SLABS if free and 0 < classes <= SOME_CLASSES else (recipe.slab,)
 
 
 def evidence_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
