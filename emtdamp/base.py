@@ -254,8 +254,11 @@ class EMTDAMP(BaseEstimator):
         rows, inputs = data.x.shape
         recipe = self._recipe(data)
         if streaming:
-            before = getattr(self, "posterior_", None)
-            recipe = recipes.stream(recipe, 1.0 if before is None else before.inflation)
+            recipe = recipes.stream(recipe)
+            if hasattr(self, "posterior_"):  # what was chosen for it holds for what follows
+                recipe = recipe._replace(inflation=self.posterior_.inflation)
+                if self.slab == "auto":
+                    recipe = recipe._replace(slab=self.slab_)
         elif self.inflation != "auto":
             recipe = recipe._replace(inflation=float(self.inflation))
         elif inflation.LEAST_ROWS <= rows < training.SMALL:

@@ -230,10 +230,11 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         )
         count = int(live.sum())
         (rule,), (keep,) = recipes.pruning(self.get_params(), count)
+        self.slab_ = recipes.slab(self.get_params(), (rule,))
         fit = linear.fit(
             standard,
             count,
-            recipes.slab(self.get_params(), (rule,)) / count,
+            self.slab_ / count,
             self._noise(),
             rule,
             keep,

@@ -68,7 +68,7 @@ def choose(posterior: "Posterior", data: "Data", expected: float) -> Choice:
     grid = np.linspace(np.log(BOUNDS[0]), np.log(BOUNDS[1]), 37)
     found_at = lru_cache(lambda place: loss(grid[place]))
     best = int(np.argmin(np.abs(grid - np.log(expected))))
-    while True:  # downhill, a prediction of many classes takes its time
+    while True:  # downhill to the nearest valley: with many classes a prediction takes its time
         places = range(max(best - 1, 0), min(best + 2, len(grid)))
         if best == (least := min(places, key=found_at)):
             break

@@ -198,7 +198,7 @@ def slab(params: dict[str, Any], rules: tuple[str, ...]) -> float:
 
 
 def slabs(params: dict[str, Any], recipe: Recipe, classes: int) -> tuple[float, ...]:
-    """Those that a fit of few rows may choose from by others; `classes`: 0 in regressions."""
+    """Slabs from which a fit of few rows may choose, by others; `classes`: 0 in regressions."""
     free = params["slab"] == "auto" and "free" not in recipe.rules
     return SMALL_SLABS if free and 0 < classes <= SOME_CLASSES else (recipe.slab,)
 
@@ -281,7 +281,7 @@ def make(
         learn_slab=params["slab"] == "learn",
         share_incoming=bool(params["share_incoming"]) and any(r != "dense" for r in rules),
         noise=1.0 if noise is None else noise,
-        inflation=inflation,
+        inflation=1.0,
         schedule=schedule,
     )
 
@@ -297,7 +297,7 @@ def warm(recipe: Recipe, rows: int, counted: float) -> Recipe:
     return recipe._replace(schedule=schedule)
 
 
-def stream(recipe: Recipe, inflation: float) -> Recipe:
+def stream(recipe: Recipe) -> Recipe:
     """The same for one batch of `partial_fit`: each row counted once, nothing forgotten.
 
     No minibatch is tempered, so that the first count as the others do; `STREAM_PASSES` passes keep
@@ -311,6 +311,6 @@ def stream(recipe: Recipe, inflation: float) -> Recipe:
         epochs=1,
         passes=max(recipe.passes, STREAM_PASSES),
         damping=max(recipe.damping, STREAM_DAMPING),
-        inflation=inflation,
+        inflation=1.0,
         schedule=schedule,
     )

@@ -70,7 +70,7 @@ def test_weights_are_repetitions_in_a_full_batch():
 
 def test_a_stream_goes_on_where_it_stopped():
     given = data()
-    plan = recipes.stream(recipe(90), inflation=1.0)
+    plan = recipes.stream(recipe(90))
     stream = training.start(plan, 3, 1, seed=0)
     for part in np.split(np.arange(90), 3):
         rows = Data(*(array[part] for array in given))
@@ -85,7 +85,7 @@ def test_a_stream_goes_on_where_it_stopped():
 
 def test_a_stream_multiplies_each_minibatch_in_once():
     given = data()
-    plan = recipes.stream(recipe(90), inflation=1.0)._replace(noise=0.3)
+    plan = recipes.stream(recipe(90))._replace(noise=0.3)
     plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
     stream = training.start(plan, 3, 1, seed=0)
     state = training._state(stream, 0, np.float64)
@@ -104,7 +104,7 @@ def test_a_stream_multiplies_each_minibatch_in_once():
 def test_a_stream_counts_rows_as_often_as_they_weigh():
     given = data()
     given = given._replace(weight=np.random.default_rng(1).uniform(0.5, 2.0, 90))
-    plan = recipes.stream(recipe(90, hidden_layer_sizes=(), batch_size=10), inflation=1.0)
+    plan = recipes.stream(recipe(90, hidden_layer_sizes=(), batch_size=10))
     noise = 1e5  # so large that what is known of the weights makes no difference
     plan = plan._replace(noise=noise, schedule=plan.schedule._replace(learn_noise=0.0))
     start = training.start(plan, 3, 1, seed=0)
