@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -85,6 +86,15 @@ def test_house_prices_are_compared_split_by_split(studies):
     ours, trees = (rows["model"] == name for name in ("em-tdamp 50", "gradient boosting"))
     rows.loc[ours, cells] = rows.loc[trees, cells].to_numpy() - 0.01  # far less than the spread
     assert "is ahead of gradient boosting" in headlines.boston_whole()
+
+
+def test_small_tables_are_compared_fold_by_fold(studies):
+    rows = studies["tables"]
+    ours, mlp = ([f"{model}_loss_{fold}" for fold in range(5)] for model in ("ours", "mlp"))
+    for gap, word in [(-0.001, "ahead"), (0.001, "behind")]:  # far less than the spread of folds
+        steps = gap * np.array([1.0, 1.1, 0.9, 1.0, 1.0])
+        rows[ours] = rows[mlp].to_numpy() + steps
+        assert headlines.small_tables().endswith(f"it is {word} on 10.")
 
 
 def test_numbers_are_those_of_the_rows(studies):
