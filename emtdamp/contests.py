@@ -204,6 +204,17 @@ def on_tables(study: pd.DataFrame, other: str) -> dict[str, claims.Standing]:
     }
 
 
+def counted(standings: Iterable[claims.Standing]) -> str:
+    """How often each standing occurs, in words.
+
+    >>> counted(["level", "ahead", "ahead"])
+    'ahead on 2, level on 1'
+    """
+    found = list(standings)
+    order: tuple[claims.Standing, ...] = ("ahead", "level", "behind", "undecided")
+    return ", ".join(f"{word} on {found.count(word)}" for word in order if word in found)
+
+
 def worst_squares(splits: int = 20) -> np.ndarray:
     """Sums of squared errors of the training mean on the test folds of Boston, one a split."""
     tasks = [runs.boston(split) for split in range(splits)]
