@@ -281,7 +281,7 @@ def make(
         learn_slab=params["slab"] == "learn",
         share_incoming=bool(params["share_incoming"]) and any(r != "dense" for r in rules),
         noise=1.0 if noise is None else noise,
-        inflation=1.0,
+        inflation=inflation,
         schedule=schedule,
     )
 

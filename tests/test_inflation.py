@@ -234,7 +234,7 @@ def test_too_few_rows_or_many_hold_none_out(monkeypatch):
     monkeypatch.setattr(inflation, "choose", lambda *_: pytest.fail("rows were held out"))
     X, y = small(inflation.LEAST_ROWS - 1)
     few = EMTDAMPRegressor((4,), em_iters=2, random_state=0).fit(X, y)
-    assert few.posterior_.inflation >= 1  # each row counts once in the prediction
+    assert few.posterior_.inflation > 3  # rows count 6 times in the fit, once in predictions
     X, y = small(training.SMALL)
     many = EMTDAMPClassifier((4,), em_iters=2, random_state=0).fit(X, y > 0)
     assert many.posterior_.inflation == 1
