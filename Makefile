@@ -48,7 +48,7 @@ test: .venv/.installed
 	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 sweep-%: .venv/.installed
-	$(BIN)/python -m emtdamp.sweep sweeps/$*.yml --jobs 2
+	$(BIN)/python -m emtdamp.study.sweep sweeps/$*.yml --jobs 2
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks import accuracy, growth
 from benchmarks.epochs import Images, em, keras_adam, products, xla_adam
 from benchmarks.timing import compare, in_turns
-from emtdamp import pages
+from emtdamp.study import pages
 
 BATCHES = (100, 500, 1000)
 HIDDEN = (128,)

@@ -14,8 +14,7 @@ import keras
 import numpy as np
 
 from benchmarks.epochs import keras_model
-from emtdamp import datasets
-from emtdamp.estimators import EMTDAMPClassifier
+from emtdamp import EMTDAMPClassifier, datasets
 
 TARGET = 0.975
 HELD_OUT = 10_000

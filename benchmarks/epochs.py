@@ -1,4 +1,4 @@
-"""One epoch of training, four ways: EM-TDAMP, Keras Adam, Adam in one XLA loop, products alone.
+"""One epoch of fitting, four ways: EM-TDAMP, Keras Adam, Adam in one XLA loop, products alone.
 
 Each function takes (rows, inputs) data, sets a network of ReLU layers up and returns a `Run` of one
 more epoch.
@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.timing import Run, clocked
-from emtdamp import datasets, recipes, training
-from emtdamp.em import Progress
-from emtdamp.estimators import EMTDAMPClassifier
-from emtdamp.likelihoods import ProbitProduct
+from emtdamp import EMTDAMPClassifier, datasets
+from emtdamp.messages.likelihoods import ProbitProduct
+from emtdamp.training import fitting, recipes
+from emtdamp.training.em import Progress
 
 CLASSES = 10
 EPOCHS = 100  # of the fit whose first epochs are timed
@@ -32,16 +32,16 @@ class Images:
 
 def em_problem(
     data: Images, hidden: tuple[int, ...], batch: int, **settings
-) -> tuple[training.Problem, Progress]:
-    """The compiled epoch as `training.train` calls it, and where it starts; half is pruned."""
+) -> tuple[fitting.Problem, Progress]:
+    """The compiled epoch as `fitting.train` calls it, and where it starts; half is pruned."""
     model = EMTDAMPClassifier(hidden, batch_size=batch, em_iters=EPOCHS, sparsity=0.5, **settings)
     rows, inputs = data.x.shape
     recipe = recipes.make(
         model.get_params(), rows, inputs, CLASSES, 1.0, counted=float(rows), inflation=1.0
     )
-    stream = training.start(recipe, inputs, CLASSES, seed=0)
-    given = training.Data(data.x - data.x.mean(0), data.y, np.ones(rows))
-    return training.prepare(given, ProbitProduct(), recipe, stream)
+    stream = fitting.start(recipe, inputs, CLASSES, seed=0)
+    given = fitting.Data(data.x - data.x.mean(0), data.y, np.ones(rows))
+    return fitting.prepare(given, ProbitProduct(), recipe, stream)
 
 
 def em(data: Images, hidden: tuple[int, ...], batch: int, **settings) -> Run:
@@ -49,7 +49,7 @@ def em(data: Images, hidden: tuple[int, ...], batch: int, **settings) -> Run:
     return repeated(*em_problem(data, hidden, batch, **settings))
 
 
-def repeated(problem: training.Problem, progress: Progress) -> Run:
+def repeated(problem: fitting.Problem, progress: Progress) -> Run:
     """Each run is the problem's next epoch."""
 
     def epoch() -> None:
@@ -160,9 +160,9 @@ def products(data: Images, hidden: tuple[int, ...], batch: int) -> Run:
     """The matrix products of an EM iteration and nothing else, at their shapes, in one XLA loop.
 
     4 for the first layer, whose inputs are known (2 forward, 2 for its weights' messages), 9 for
-    each other (3 forward, 3 for the weights', 3 for the inputs'), see `emtdamp.layers`. Each goes
-    into the next minibatch's arrays, so that none is left out; all values are 0, which takes as
-    long.
+    each other (3 forward, 3 for the weights', 3 for the inputs'), see `emtdamp.messages.layers`.
+    Each goes into the next minibatch's arrays, so that none is left out; all values are 0, which
+    takes as long.
     """
     rows = len(data.x)
     x = tf.reshape(tf.zeros([rows, data.x.shape[1] + 1]), [rows // batch, batch, -1])

@@ -176,7 +176,7 @@ def parser() -> Parser:
 
 
 def run_sweep(args: argparse.Namespace) -> None:
-    from emtdamp import pages, sweep
+    from emtdamp.study import pages, sweep
 
     grid: dict[str, list[str]] = {}
     for entry in args.grid:

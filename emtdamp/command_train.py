@@ -104,8 +104,8 @@ def own_flags(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> None:
-    from emtdamp import records
-    from emtdamp.quiet import silenced_stderr
+    from emtdamp.study import records
+    from emtdamp.study.quiet import silenced_stderr
 
     flags = own_flags(args)
     out = getattr(args, "out", Path("runs") / f"{args.data}-{args.algorithm}-{args.seed}")
@@ -145,7 +145,7 @@ def train_report(data: str, seed: int, flags: dict[str, Any]) -> tuple[dict[str,
 
 def train_em_tdamp(data: str, seed: int, flags: dict[str, Any]) -> tuple[dict[str, Any], dict]:
     """A run of EM-TDAMP: what `records.write_run` takes, and notes on its scores."""
-    from emtdamp import runs
+    from emtdamp.study import runs
 
     if data == "mnist":
         task = runs.mnist(flags.pop("train_size"))
@@ -236,11 +236,11 @@ def regressor_figures(result, y) -> dict:
 
 
 def ready_plots():
-    """`emtdamp.plots`, in the book's look and without a window."""
+    """`emtdamp.study.plots`, in the book's look and without a window."""
     import matplotlib
 
     matplotlib.use("agg")
-    from emtdamp import plots
+    from emtdamp.study import plots
 
     plots.use_style()
     return plots

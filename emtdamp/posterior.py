@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from emtdamp import damp
-from emtdamp.activations import ACTIVATIONS
-from emtdamp.damp import Network
 from emtdamp.errors import UsageError
-from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.messages import damp
+from emtdamp.messages.activations import ACTIVATIONS
+from emtdamp.messages.damp import Network
+from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.scaling import check_near
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def _as_float32(weights: np.ndarray) -> np.ndarray:
     return small
 
 
-def load(path: str | Path) -> Posterior:
+def load_posterior(path: str | Path) -> Posterior:
     """Read what `Posterior.save` wrote; predictions are bitwise those of the saved one."""
     try:
         settings, arrays = _read(path)

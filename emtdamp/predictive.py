@@ -1,14 +1,14 @@
 """Predictions of a real output: of one posterior or several, as they are or calibrated.
 
-    members = [of(EMTDAMPRegressor(random_state=seed).fit(X, y), new_X) for seed in range(5)]
-    ensemble(members)
+    fits = [EMTDAMPRegressor(random_state=seed).fit(X, y) for seed in range(5)]
+    ensemble([Predictive.of(fit, new_X) for fit in fits])
 
 A posterior of a network has one mode; networks from different starts find others. Averaging them
 is the cheapest step from one mode towards the posterior itself (Lakshminarayanan et al. 2017).
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +16,9 @@ from scipy import stats
 from scipy.optimize import minimize
 
 from emtdamp.errors import UsageError
-from emtdamp.estimators import EMTDAMPRegressor
+
+if TYPE_CHECKING:
+    from emtdamp.estimators.regressor import EMTDAMPRegressor
 
 
 class Predictive(NamedTuple):
@@ -26,16 +28,16 @@ class Predictive(NamedTuple):
     model: np.ndarray
     noise: np.ndarray
 
+    @classmethod
+    def of(cls, regressor: "EMTDAMPRegressor", X: ArrayLike) -> "Predictive":
+        """The posterior predictive of rows X (B, N) by a fitted regressor with one output."""
+        mean, noise, model = regressor.predict(X, return_std="parts")  # pyright: ignore
+        return cls(mean, model**2, noise**2)
+
     @property
     def std(self) -> np.ndarray:
         """(B,) standard deviation of y."""
         return np.sqrt(self.model + self.noise)
-
-
-def of(regressor: EMTDAMPRegressor, X: ArrayLike) -> Predictive:
-    """The posterior predictive of rows X (B, N) by a fitted regressor with one output."""
-    mean, noise, model = regressor.predict(X, return_std="parts")  # pyright: ignore
-    return Predictive(mean, model**2, noise**2)
 
 
 def ensemble(members: Sequence[Predictive]) -> Predictive:

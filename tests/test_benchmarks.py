@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import accuracy, epochs, timing
-from emtdamp import pages
+from emtdamp.study import pages
 
 
 @pytest.mark.parametrize("name", ["em", "keras_adam", "xla_adam", "products"])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emtdamp import datasets, posterior
+from emtdamp import datasets, load_posterior
 from emtdamp.cli import main
 from emtdamp.errors import EmtdampError
 from emtdamp.metrics import classification_scores
@@ -94,7 +94,7 @@ def test_the_default_algorithm_scores_the_pruned_network_and_says_what_pruning_c
 
 def test_the_saved_posterior_gives_the_printed_scores_from_pixels(run, test_images):
     x, y = test_images
-    saved = posterior.load(run / "posterior.npz")
+    saved = load_posterior(run / "posterior.npz")
     p = np.exp(saved.log_probabilities(x))
     metrics = read(run)
     assert classification_scores(y, p)["nll"] == metrics["test_nll"]
@@ -110,7 +110,7 @@ def test_the_saved_model_is_the_pruned_network_on_pixels(run, test_images):
     assert model.layers[0].units == 8 and model.input_shape == (None, 784)
     found = model.predict(x, verbose=0)
     assert (found.argmax(axis=1) == y).mean() == read(run)["model_test_accuracy"]
-    unused = np.setdiff1d(np.arange(784), posterior.load(run / "posterior.npz").kept_inputs)
+    unused = np.setdiff1d(np.arange(784), load_posterior(run / "posterior.npz").kept_inputs)
     assert (model.layers[0].get_weights()[0][unused] == 0).all()
 
 
@@ -134,7 +134,7 @@ def test_a_split_of_boston(boston):
     ]  # fmt: skip
     assert {p.stem for p in (boston / "figures").iterdir()} >= {"predictions", "coverage"}
     data, rows = datasets.load_boston(), datasets.boston_splits()[4].test
-    saved = posterior.load(boston / "posterior.npz")
+    saved = load_posterior(boston / "posterior.npz")
     mean, _ = saved.propagate(data.data[rows])
     rmse = np.sqrt(np.mean((mean[:, 0] - data.target[rows]) ** 2))
     assert rmse == pytest.approx(metrics["test_rmse"], rel=1e-12)
@@ -165,7 +165,7 @@ def test_the_report_repeats_with_its_seed(report, tmp_path):
 
 
 def test_what_was_trained_is_kept_when_the_comparison_fails(tmp_path, monkeypatch, capsys):
-    from emtdamp import runs
+    from emtdamp.study import runs
 
     def fail(task, result):
         raise EmtdampError("a message is no longer finite")

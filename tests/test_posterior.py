@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from emtdamp import posterior
 from emtdamp.errors import UsageError
-from emtdamp.likelihoods import GaussianNoise, ProbitProduct
-from emtdamp.posterior import Posterior, Units
+from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.posterior import Posterior, Units, load_posterior
 
 
 def draw(sizes=(7, 9, 8, 3), likelihood=None, share=0.6, spread=0.05, seed=0, dtype=np.float32):
@@ -128,7 +128,7 @@ def test_keras_classifier_ranks_and_nearly_weighs_classes_as_the_mean_network():
 @pytest.mark.parametrize("likelihood", [ProbitProduct(nodes=9), GaussianNoise()])
 def test_saved_and_loaded_predicts_bitwise_the_same(tmp_path, likelihood):
     for network in (draw(likelihood=likelihood), draw(likelihood=likelihood).prune()):
-        again = posterior.load(network.save(tmp_path / "posterior.npz"))
+        again = load_posterior(network.save(tmp_path / "posterior.npz"))
         for a, b in zip(network.propagate(X), again.propagate(X), strict=True):
             np.testing.assert_array_equal(a, b)
         assert again.likelihood == likelihood and again.noise == network.noise
@@ -142,7 +142,7 @@ def test_units_are_those_of_the_data_also_in_the_file(tmp_path, likelihood):
     center, scale = np.arange(7.0), np.arange(1.0, 8.0)
     y_units = Units(3.0, 2.0) if isinstance(likelihood, GaussianNoise) else Units()
     raw = replace(network, x_units=Units(center, scale), y_units=y_units, inflation=2.0).prune()
-    again = posterior.load(raw.save(tmp_path / "posterior.npz"))
+    again = load_posterior(raw.save(tmp_path / "posterior.npz"))
     x = X * scale + center
     w, var = network.propagate(X)
     for got in (raw, again):
@@ -209,7 +209,7 @@ def test_units_that_keras_cannot_hold(scale):
 def test_files_that_hold_no_posterior(tmp_path):
     path = tmp_path / "file"
     with pytest.raises(FileNotFoundError):
-        posterior.load(path)
+        load_posterior(path)
     good = draw().save(path).read_bytes()
     np.save(tmp_path / "array.npy", X)
     np.savez(tmp_path / "arrays.npz", X=X)
@@ -217,4 +217,4 @@ def test_files_that_hold_no_posterior(tmp_path):
     for content in [b"", b"text", good[:100], good[: len(good) // 2], *others]:
         path.write_bytes(content)
         with pytest.raises(UsageError, match="is no file that Posterior"):
-            posterior.load(path)
+            load_posterior(path)

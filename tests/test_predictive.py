@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_friedman1
 
+from emtdamp import EMTDAMPRegressor, Predictive, calibrate, ensemble
 from emtdamp.errors import UsageError
-from emtdamp.estimators import EMTDAMPRegressor
-from emtdamp.predictive import Calibration, Predictive, calibrate, ensemble, of
+from emtdamp.predictive import Calibration
 
 
 def predictions(rows, seed=0):
@@ -23,12 +23,12 @@ def test_the_parts_of_a_regressors_prediction():
     X, y = data(120)
     model = EMTDAMPRegressor((8,), em_iters=5, random_state=0).fit(X, y)
     mean, std = model.predict(X, return_std=True)
-    parts = of(model, X)
+    parts = Predictive.of(model, X)
     assert_allclose(parts.mean, mean)
     assert_allclose(parts.std, std)
     assert (parts.model > 0).all() and len(np.unique(parts.model)) > 1
     # what is not known of the mean shrinks with more rows, the noise does not
-    more = of(EMTDAMPRegressor((8,), em_iters=5, random_state=0).fit(*data(1200)), X)
+    more = Predictive.of(EMTDAMPRegressor((8,), em_iters=5, random_state=0).fit(*data(1200)), X)
     assert more.model.mean() < parts.model.mean() / 2
 
 

@@ -12,14 +12,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from emtdamp import recipes
-from emtdamp.base import FLOATS, ProbabilisticClassifier
 from emtdamp.baselines.methods import AMP, Adam, Problem, check_share
 from emtdamp.baselines.network import keep_largest
 from emtdamp.errors import UsageError
-from emtdamp.estimators import EMTDAMPClassifier
+from emtdamp.estimators.base import FLOATS, ProbabilisticClassifier
+from emtdamp.estimators.classifier import EMTDAMPClassifier
 from emtdamp.posterior import Posterior, Units
 from emtdamp.scaling import Scaling, scaling
+from emtdamp.training import recipes
 
 FOLDS = 5  # of the rows, for the noise variance of a regression
 PARAMETERS = """

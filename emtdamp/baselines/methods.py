@@ -17,12 +17,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from emtdamp import recipes, training
 from emtdamp.baselines.compiled import Plan, Program, program
 from emtdamp.baselines.network import PointNetwork, keep_largest
 from emtdamp.errors import EmtdampError, UsageError
-from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import Posterior
+from emtdamp.training import fitting, recipes
 
 Row = dict[str, float]
 Report = Callable[[Row, Posterior], None]
@@ -257,12 +257,12 @@ class AMP:
             counted=float(rows),
             inflation=1.0 if problem.classes else None,
         )
-        data = training.Data(problem.x[problem.rows], problem.y[problem.rows], np.ones(rows))
-        trained = training.train(
+        data = fitting.Data(problem.x[problem.rows], problem.y[problem.rows], np.ones(rows))
+        trained = fitting.train(
             data,
             ProbitProduct() if problem.classes else GaussianNoise(),
             recipe,
-            training.start(recipe, inputs, problem.outputs, problem.seed),
+            fitting.start(recipe, inputs, problem.outputs, problem.seed),
             problem.seed,
             report=report,
         )

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from emtdamp.errors import UsageError
-from emtdamp.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import CURVES, Posterior
 
 P = TypeVar("P", bound=Posterior)

@@ -23,11 +23,11 @@ from functools import cache
 import numpy as np
 import tensorflow as tf
 
-from emtdamp import damp, equilibrium
-from emtdamp.activations import relu
 from emtdamp.baselines import nuts
-from emtdamp.damp import Batch, Network, Rates
-from emtdamp.likelihoods import GaussianNoise
+from emtdamp.messages import damp, equilibrium
+from emtdamp.messages.activations import relu
+from emtdamp.messages.damp import Batch, Network, Rates
+from emtdamp.messages.likelihoods import GaussianNoise
 
 NETWORK = Network(relu, GaussianNoise())
 F64 = tf.float64

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from scipy import integrate, special, stats
 
-from emtdamp import activations, damp, layers, likelihoods
-from emtdamp.gaussian import Gaussian
+from emtdamp.messages import activations, damp, layers, likelihoods
+from emtdamp.messages.gaussian import Gaussian
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "book" / f"{name}.md" for name in ("02-messages", "02-turbo")]

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from emtdamp import pages
+from emtdamp.study import pages
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"

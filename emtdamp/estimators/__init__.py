@@ -1,0 +1,1 @@
+"""The scikit-learn contract around `emtdamp.training`; `emtdamp` itself has the names."""

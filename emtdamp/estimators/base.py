@@ -1,0 +1,374 @@
+"""What both estimators share: parameters, checks, scaling, fitting, the streaming posterior."""
+
+from abc import abstractmethod
+from dataclasses import replace
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, is_regressor
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from emtdamp.errors import UsageError
+from emtdamp.estimators.parameters import PAPER
+from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.posterior import Posterior, Units
+from emtdamp.scaling import Scaling, check_range
+from emtdamp.training import fitting, inflation, recipes
+from emtdamp.training.fitting import Data, Stream
+
+NO_WEIGHT = 1e-30  # of the largest weight: rows of less would have weight 0 in float32
+MOST_WEIGHT = 1e9  # on average, and its inverse the least
+FLOATS = [np.float64, np.float32]
+
+
+class ProbabilisticClassifier(ClassifierMixin):
+    """What follows from `predict_log_proba` and `classes_`."""
+
+    classes_: np.ndarray
+
+    @abstractmethod
+    def predict_log_proba(self, X) -> np.ndarray:
+        """(B, K) logarithm of the probability of each class."""
+
+    def predict_proba(self, X):
+        """(B, K) probability of each class."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X):
+        """(B,) the class of the highest probability."""
+        best = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+
+class EMTDAMP(BaseEstimator):
+    """What both estimators share; subclasses say how y is encoded and predicted."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        sparsity=0.0,
+        input_sparsity=0.0,
+        em_iters="auto",
+        update="decoupled",
+        window=4.0,
+        batch_size="auto",
+        slab="auto",
+        noise="auto",
+        inflation="auto",
+        inner_iters=1,
+        damping="auto",
+        soft=False,
+        share_incoming=False,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.sparsity = sparsity
+        self.input_sparsity = input_sparsity
+        self.em_iters = em_iters
+        self.update = update
+        self.window = window
+        self.batch_size = batch_size
+        self.slab = slab
+        self.noise = noise
+        self.inflation = inflation
+        self.inner_iters = inner_iters
+        self.damping = damping
+        self.soft = soft
+        self.share_incoming = share_incoming
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @classmethod
+    def paper(cls, **overrides):
+        """The algorithm of the paper (Xu, Liu, Zhang and Lau 2024), as far as it is known to us.
+
+        The posterior after a minibatch is the prior of the next, with a forgetting window; modules
+        A and B exchange extrinsic messages of soft activities; EM finds the groups' rho, the hidden
+        layers' slabs and the noise. `overrides`: parameters that are to differ; a `sparsity` gives
+        the number of groups, rho is then steered to it; `inner_iters` is the paper's T.
+
+        The default of the constructor is another algorithm, see `update`.
+        """
+        return cls(**PAPER | overrides)
+
+    # Of the subclass: the output factor and how y goes in and out.
+    _likelihood: GaussianNoise | ProbitProduct
+    _inflation: float | None  # of large data, see `fitting.Recipe`
+    # Of the fit.
+    n_features_in_: int
+    _scaling: Scaling
+    _stream: Stream
+
+    @abstractmethod
+    def _encode(self, y, reset, classes) -> np.ndarray:
+        """Check y and encode it, (B, J) float or (B,) int."""
+
+    @abstractmethod
+    def _learn_scales(self, X, y, weight) -> None:
+        """Learn the scales of X, and of y where it has one."""
+
+    @abstractmethod
+    def _scale_y(self, y) -> np.ndarray: ...
+
+    @property
+    @abstractmethod
+    def _outputs(self) -> int:
+        """Width of the last layer."""
+
+    @abstractmethod
+    def _noise(self) -> float | None:
+        """v in scaled units, None if it is to be learnt."""
+
+    @abstractmethod
+    def _log_scale(self) -> float:
+        """What the scaling of y adds to the log density of a row."""
+
+    @abstractmethod
+    def _y_units(self) -> tuple:
+        """Centre and scale of y."""
+
+    def fit(self, X, y, sample_weight=None, monitor=None):
+        """Learn the posterior of the weights from X (B, N) and y; rows count `sample_weight`.
+
+        `monitor(row, posterior)`, if given, is called after each EM iteration with its row of
+        `history_` and the `Posterior` so far, of which `posterior_` is the last or, with
+        `early_stopping`, the best; the time it takes is not in the row's seconds.
+        """
+        recipes.check(self.get_params())
+        warm = self.warm_start and hasattr(self, "_stream")
+        if warm:
+            self._check_continues(X, "set warm_start=False")
+        X, y, weight = self._validate(X, y, sample_weight, reset=not warm)
+        if warm:
+            self._check_data_continue(X, y)
+        else:
+            self._forget()
+            self._learn_scales(X, y, weight)
+        stream = fitting.restart(self._stream) if warm else None
+        self._train(X, y, weight, stream, monitor=monitor)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        recipes.check(self.get_params())
+        first = not hasattr(self, "posterior_")
+        if not first:
+            self._check_continues(X, "start anew with fit")
+        X, y, weight = self._validate(X, y, sample_weight, first, classes)
+        if first:
+            self._learn_scales(X, y, weight)
+        stream = getattr(self, "_stream", None)
+        if stream is not None and stream.width != 1.0:
+            stream = fitting.restart(stream)._replace(steps=stream.steps)
+        self._train(X, y, weight, stream, streaming=True)
+        return self
+
+    def _check_continues(self, X, way_out):
+        """Raise where the network or the columns are not those of the posterior to go on from."""
+        stream = getattr(self, "_stream", None)
+        sizes = recipes.hidden(self.get_params())
+        fitted = () if stream is None else fitting.hidden(stream)
+        if sizes != fitted:
+            raise UsageError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r} cannot go on from a posterior of "
+                f"{fitted}; give {fitted}, or {way_out}"
+            )
+        shape = np.shape(X)
+        if len(shape) == 2 and shape[1] != self.n_features_in_:
+            raise UsageError(
+                f"X has {shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, as its posterior has; give these, or "
+                f"{way_out}"
+            )
+
+    def _check_data_continue(self, X, y):
+        """Raise where classes are missing, or columns vary that the posterior does not know."""
+        classes = getattr(self, "classes_", None)
+        if classes is not None and len(np.unique(y)) < len(classes):
+            raise UsageError(
+                f"y has the classes {classes[np.unique(y)]}, which cannot go on from a posterior "
+                f"of {classes}; give all of these, use partial_fit, or set warm_start=False"
+            )
+        new = np.flatnonzero(~self._scaling.live & (np.ptp(X, axis=0) > 0))
+        if len(new):
+            raise UsageError(
+                f"columns {new} of X vary, but were constant in the fit that warm_start goes on "
+                "from, which has no weights for them; set warm_start=False"
+            )
+
+    def to_keras(self):
+        """The pruned network of posterior means as a plain Keras model, scales folded in."""
+        check_is_fitted(self, "posterior_")
+        return self.posterior_.to_keras()
+
+    def _validate(self, X, y, sample_weight, reset, classes=None):
+        with np.errstate(invalid="ignore"):  # scikit-learn sums X, which float32 may not hold
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                dtype=FLOATS,
+                multi_output=True,
+                y_numeric=is_regressor(self),
+                reset=reset,
+            )
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not (weight > 0).any():
+            raise UsageError("sample_weight is 0 for every row; give at least one row a weight")
+        counted = weight > NO_WEIGHT * weight.max()
+        mean = np.mean(weight[counted] / weight.max()) * weight.max()
+        if not 1 / MOST_WEIGHT <= mean <= MOST_WEIGHT:
+            raise UsageError(
+                f"sample_weight is {mean:.3g} on average; it says how often a row counts: divide "
+                f"it by its mean ({1 / MOST_WEIGHT:g} to {MOST_WEIGHT:g} is allowed)"
+            )
+        check_range("X", np.asarray(X))
+        return X[counted], self._encode(y, reset, classes)[counted], weight[counted]
+
+    def _forget(self):
+        for name in ("_stream", "_statistics"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _train(self, X, y, weight, stream, streaming=False, monitor=None):
+        random = check_random_state(self.random_state)
+        seed = int(random.randint(2**31 - 1))
+        held_out = None
+        if self.early_stopping and not streaming:
+            X, held_x, y, held_y, weight, held_weight = self._split(X, y, weight, seed)
+            held_x = self._scaling(held_x)
+            held_out = Data(held_x, self._scale_y(held_y), held_weight)
+        data = Data(self._scaling(X), self._scale_y(y), weight)
+        rows, inputs = data.x.shape
+        recipe = self._recipe(data)
+        if streaming:
+            recipe = recipes.stream(recipe)
+            if hasattr(self, "posterior_"):  # what was chosen for it holds for what follows
+                recipe = recipe._replace(inflation=self.posterior_.inflation)
+                if self.slab == "auto":
+                    recipe = recipe._replace(slab=self.slab_)
+        elif self.inflation != "auto":
+            recipe = recipe._replace(inflation=float(self.inflation))
+        elif inflation.LEAST_ROWS <= rows < fitting.SMALL:
+            recipe = self._by_held_out_rows(recipe, data, seed)
+        if stream is not None and not streaming:
+            recipe = recipes.warm(recipe, rows, stream.counted)
+        if stream is None:
+            stream = fitting.start(recipe, inputs, self._outputs, seed)
+        elif self._noise() is not None:
+            stream = stream._replace(noise=recipe.noise)
+
+        def report(row, posterior):
+            if self.verbose:
+                print(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+            if monitor is not None:
+                monitor(row, self._on_raw(posterior))
+
+        trained = fitting.train(
+            data,
+            self._likelihood,
+            recipe,
+            stream,
+            seed,
+            held_out,
+            int(self.n_iter_no_change),
+            report,
+        )
+        self._stream = trained.stream
+        if not streaming:  # `partial_fit` goes on with the groups that are left
+            steps = max(self._stream.steps, recipes.STREAM_RAMP)
+            self._stream = self._stream._replace(steps=steps)
+        self._set_posterior(trained.posterior)
+        self.history_ = trained.history
+        self.n_iter_ = len(trained.history)
+        self.slab_ = recipe.slab
+        self.log_partition_ = trained.log_partition - self._log_scale()
+
+    def _recipe(self, data: Data, part_of: int | None = None) -> fitting.Recipe:
+        rows, inputs = data.x.shape
+        return recipes.make(
+            self.get_params(),
+            rows,
+            inputs,
+            self._outputs,
+            self._noise(),
+            counted=float(data.weight.sum()),
+            inflation=self._inflation,
+            part_of=part_of,
+        )
+
+    def _by_held_out_rows(self, recipe: fitting.Recipe, data: Data, seed: int) -> fitting.Recipe:
+        """With the `inflation` and the slab that suit like fits without a fifth of the rows.
+
+        Minibatches and padding are those of all rows, so that all run one compiled epoch.
+        """
+        rows = len(data.x)
+        labels = data.y if data.y.ndim == 1 else None
+        if labels is not None and np.bincount(labels)[np.unique(labels)].min() < 2:
+            labels = None
+        left, out = train_test_split(
+            np.arange(rows), test_size=0.2, random_state=seed, stratify=labels
+        )
+        some, others = (Data(*(part[index] for part in data)) for index in (left, out))
+        found = []
+        classes = self._outputs if data.y.ndim == 1 else 0
+        for slab in recipes.slabs(self.get_params(), recipe, classes):
+            inner = self._recipe(some, part_of=rows)._replace(slab=slab)
+            start = fitting.start(inner, data.x.shape[1], self._outputs, seed)
+            fit = fitting.train(some, self._likelihood, inner, start, seed, padded_like=rows)
+            posterior = fit.posterior
+            chosen = inflation.choose(posterior, others, expected=posterior.inflation)
+            found.append((chosen.score, slab, chosen.factor))
+        _, slab, factor = max(found)
+        return recipe._replace(slab=slab, inflation=factor)
+
+    def _on_raw(self, posterior: Posterior) -> Posterior:
+        """The one that takes all columns of X and gives y, both in their units."""
+        return replace(
+            posterior,
+            inputs=self.n_features_in_,
+            kept_inputs=np.flatnonzero(self._scaling.live),
+            x_units=Units(self._scaling.center, self._scaling.scale),
+            y_units=Units(*self._y_units()),
+        )
+
+    def _set_posterior(self, posterior: Posterior):
+        self.posterior_ = self._on_raw(posterior)
+        live = self._scaling.live
+        inputs = live.copy()
+        inputs[live] = posterior.active[0]
+        self.active_groups_ = (inputs, *posterior.active[1:])
+
+    def _split(self, X, y, weight, seed) -> list[np.ndarray]:
+        stratify = y if y.ndim == 1 else None
+        try:
+            return train_test_split(  # pyright: ignore[reportReturnType]
+                X,
+                y,
+                weight,
+                test_size=self.validation_fraction,
+                random_state=seed,
+                stratify=stratify,
+            )
+        except ValueError as error:
+            raise UsageError(
+                f"early_stopping cannot hold out {self.validation_fraction} of {len(X)} rows "
+                f"({error}); give more rows, another validation_fraction, or early_stopping=False"
+            ) from error
+
+    def _validated(self, X) -> np.ndarray:
+        check_is_fitted(self, "posterior_")
+        with np.errstate(invalid="ignore"):
+            return np.asarray(validate_data(self, X, dtype=FLOATS, reset=False))

@@ -1,0 +1,1 @@
+"""What the book needs and a user of the package does not: pages, records, sweeps, contests."""

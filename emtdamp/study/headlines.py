@@ -1,0 +1,318 @@
+"""The sentences of the front page and the README, each computed from the committed studies.
+
+    texts()["first_pass"]
+    python -m emtdamp.study.headlines     writes README.md's again
+
+A headline is a function of this module that reads studies and returns sentences: their numbers and
+their words (ahead, level, behind) come from the same rows and by the same rule as the tables of the
+book's pages. `show` gives them to the front page, where the book is built.
+"""
+
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emtdamp.study import claims, contests, pages
+from emtdamp.training import recipes
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+MARKED = re.compile(r"(<!-- headlines: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+WORDS = {"ahead": "ahead of", "level": "level with", "behind": "behind"}
+WORDS["undecided"] = "not told apart from"
+
+
+def report_accuracy() -> str:
+    """How often the report's program reaches its accuracy, and what is left when it is pruned."""
+    study = _study("report-seeds")
+    whole, pruned = study["accuracy_mean"], study["pruned_accuracy"]
+    return (
+        f"Over {len(study)} seeds the report's program classifies {_percent(whole)} of the test"
+        f" images correctly; 92.77 % is reached by {(whole >= 0.9277).sum()}. With the neurons"
+        f" that it calls inactive really removed it classifies {_percent(pruned)}."
+    )
+
+
+def plain_networks() -> str:
+    """The report's program beside dense networks of as many neurons as it counts active."""
+    program = _study("report-seeds")["accuracy_mean"]
+    dense = 1 - _size(10_000, 64)["adam_error_10"]
+    gap = claims.compare(dense, program, paired=False, more_is_better=True)
+    return (
+        "Dense networks of 64 neurons, trained by Adam at Keras's default on the same images,"
+        f" classify {_percent(dense)} correctly and are {WORDS[gap.standing]} the report's program"
+        " with all its 128 neurons in use."
+    )
+
+
+def half_of_the_neurons() -> str:
+    """The report's case, by EM-TDAMP."""
+    rows = _size(10_000, 64)
+    return (
+        "With half of its neurons removed for good, EM-TDAMP classifies"
+        f" {_percent(rows['accuracy'])} of the test images correctly; the report says 92.77 %."
+    )
+
+
+def hidden_neurons() -> str:
+    """Hidden neurons pruned, against what follows gradients."""
+    return _groups("hidden", "Where hidden neurons are pruned")
+
+
+def inputs_too() -> str:
+    """Inputs and hidden neurons pruned, against what follows gradients."""
+    return _groups("inputs and hidden", "Where inputs are pruned too")
+
+
+def _groups(groups: str, where: str) -> str:
+    study = _study("mnist-groups")
+    study = study[study["groups"] == groups]
+    kept = [int(text) for text in study["levels"].iloc[0].split()]
+    error, nll = (
+        contests.spelled(contests.against_all(study, score, kept, gradients=True))
+        for score in ("error", "nll")
+    )
+    return (
+        f"{where}, its test error beside all measured methods that follow gradients is {error} of"
+        f" the groups kept. Its likelihood is {nll}."
+    )
+
+
+def bayes_by_backprop() -> str:
+    """Beside the strongest method that is not run by this book."""
+    known: Any = contests.known()
+    other = known.query("method == 'Bayes by Backprop' and images == 60000")
+    parts = []
+    for score, text in {"accuracy": "accuracy", "nll": "likelihood"}.items():
+        standings: dict[int, claims.Standing] = {
+            int(row["neurons"]): claims.compare_to_number(
+                _size(60_000, int(row["neurons"]))[score],
+                row[score],
+                more_is_better=score == "accuracy",
+            ).standing
+            for row in other.to_dict("records")
+        }
+        parts.append(f"{text} is {contests.spelled(standings, unit='neurons')}")
+    ours, theirs = _size(60_000, 13), other.set_index("neurons").loc[13]
+    return (
+        "Bayes by Backprop, pruned by its signal-to-noise ratio, is not among them: another program"
+        " measured it before this book was written. Beside its numbers from 60,000 images,"
+        f" EM-TDAMP's {parts[0]}, and its {parts[1]}. At 13 neurons the accuracies are"
+        f" {_share(ours['accuracy'])} (EM-TDAMP) and {theirs['accuracy'] * 100:g} %, the negative"
+        f" log-likelihoods {ours['nll'].mean():.3f} and {theirs['nll']:.3f}."
+    )
+
+
+def first_pass() -> str:
+    """After one pass over 60,000 images."""
+    study: Any = contests.with_cases(_study("mnist-rounds"))
+    mean = study.groupby("case")["error_1"].mean()
+    adam = [case for case in mean.index if case.startswith("adam")]
+    best = mean[adam].idxmin()
+    raw = best.replace(" standardised", "")
+    standing = contests.against(study, "error_1", "em-tdamp 100", adam, by="case")
+    text = (
+        f"After a single pass over 60,000 images EM-TDAMP, at {_share(mean['em-tdamp 100'])} error,"
+        f" is {WORDS[standing]} the fastest of {len(adam)} schedules of Adam,"
+        f" at {_share(mean[best])}."
+    )
+    if raw != best and raw in mean.index:
+        text += (
+            " That one sees standardised inputs; with the pixels as they are the same steps give"
+            f" {_share(mean[raw])}."
+        )
+    return text
+
+
+def last_pass() -> str:
+    """After thirty passes over 60,000 images."""
+    study: Any = contests.with_cases(_study("mnist-rounds"))
+    end = int(study["rounds"].max())
+    mean = study.groupby("case")[[f"error_{end}", f"nll_{end}"]].mean()
+    mean.columns = ["error", "nll"]
+    own = [f"{method} {kept}" for method in contests.OWN for kept in (50, 100)]
+    others = [case for case in mean.index if case not in own]
+    best = mean.loc[others].min()
+    ours, window = mean.loc["em-tdamp 100"], mean.loc["em-tdamp, window 100"]
+
+    def standing(case: str, score: str) -> str:
+        return WORDS[contests.against(study, f"{score}_{end}", case, others, by="case")]
+
+    return (
+        f"After {end} passes its error, {_share(ours['error'])}, is"
+        f" {standing('em-tdamp 100', 'error')} the best of the others, {_share(best['error'])}."
+        f" The window form's, {_share(window['error'])}, is"
+        f" {standing('em-tdamp, window 100', 'error')} it."
+        f" Its negative log-likelihood, {ours['nll']:.4f}, is"
+        f" {standing('em-tdamp 100', 'nll')} theirs, {best['nll']:.4f} at best."
+    )
+
+
+def boston_whole() -> str:
+    """House prices, nothing pruned, beside what scikit-learn has."""
+    study = _study("boston-splits").set_index("model")
+    splits = int(study["splits"].iloc[0])
+
+    def each(model: str, score: str) -> pd.Series:
+        return study.loc[model, [f"single: {score}_{k}" for k in range(splits)]].astype(float)
+
+    ours = each("em-tdamp 50", "rmse")
+    parts = []
+    for model in ("gradient boosting", "gaussian process"):
+        gap = claims.compare(ours, each(model, "rmse"), paired=True)
+        name = model.replace("gaussian", "the Gaussian")
+        parts.append(f"{WORDS[gap.standing]} {name} ({each(model, 'rmse').mean():.2f})")
+    return (
+        f"On 455 house prices the whole network's error, {ours.mean():.2f} thousand dollars, is"
+        f" {parts[0]} and {parts[1]}."
+    )
+
+
+def boston_pruned() -> str:
+    """House prices, hidden neurons pruned."""
+    study = _study("boston-methods")
+    ends = study[(study["followed"] == 0) & (study["groups"] == "hidden")].set_index("method")
+    kept = [int(text) for text in ends["levels"].iloc[0].split()]
+    worst = contests.worst_squares(int(ends["splits"].iloc[0]))
+    standings = contests.boston_against_all(ends, kept, worst)
+    nmse = {m: ends.loc[m, "nmse_at_50"] for m in ("em-tdamp", *contests.rivals(ends.index))}
+    best = min(contests.rivals(ends.index), key=nmse.__getitem__)
+    return (
+        f"Pruned there, beside all other methods it is {contests.spelled(standings)} of the neurons"
+        f" kept. With half of them its normalised squared error is {nmse['em-tdamp']:.3f}, that of"
+        f" {contests.LABELS[best]} {nmse[best]:.3f}."
+    )
+
+
+def seconds_a_pass() -> str:
+    """An EM iteration beside an epoch of Adam, two ways of it."""
+    ratio = _study("speed").dropna(subset=["ratio"]).set_index(["what", "batch"])["ratio"]
+    return (
+        f"At minibatches of 100 a pass of EM-TDAMP takes {ratio['keras', 100]:.2f} of the seconds"
+        f" of a pass of Keras Adam, and {ratio['xla', 100]:.2f} times those of an Adam that is"
+        " compiled as one loop."
+    )
+
+
+def seconds_to_accuracy() -> str:
+    """Seconds until 97.5 % of the images are right, beside Keras Adam."""
+    speed = _study("speed").set_index("what")
+    ours, adam = (speed.loc[f"to accuracy, {method}"] for method in ("em-tdamp", "adam"))
+    whole = [row["seconds"] + row["compiling"] for row in (ours, adam)]
+    return (
+        f"To 97.5 % EM-TDAMP takes {ours['seconds']:.2f} seconds, and Keras Adam"
+        f" {adam['seconds']:.2f} at the fastest schedule that was tried. Where each has to compile"
+        f" first, they take {whole[0]:.2f} and {whole[1]:.2f}."
+    )
+
+
+def small_tables() -> str:
+    """Defaults against defaults where rows are few."""
+    study = _study("tables")
+    ours, mlp, chosen = (
+        contests.by_fold(study, model).mean(axis=None) for model in ("ours", "mlp", "chosen")
+    )
+    found = contests.counted(contests.on_tables(study, "mlp").values())
+    return (
+        f"On {len(study)} small tables with classes the mean log loss of its defaults is"
+        f" {ours:.3f}, that of the defaults of scikit-learn's network {mlp:.3f} ({chosen:.3f} where"
+        f" its penalty is cross-validated). Beside the defaults it is {found}."
+    )
+
+
+def counts() -> str:
+    """How cold the posterior is, and what an uncounted one gives."""
+    tried = _study("mnist-choices").groupby("setting")[["nll_10000_32", "nll_50000_128"]].mean()
+    once, default = tried.loc["each row counted once"], tried.loc["defaults"]
+    here, there = (
+        recipes.evidence_counts((int(rows["kept_inputs"].iloc[0]), 128), 10, images)
+        for images in (10_000, 60_000)
+        for rows in [_size(images, 128)]
+    )
+    return (
+        "The posterior is cold: a network of 128 neurons that has seen 10,000 images counts each of"
+        f" them {here:.0f} times, one that has seen 60,000 {there:.1f} times, by a rule that was"
+        f" fitted to held-out images. Where each of 50,000 counts once, the negative log-likelihood"
+        f" of held-out images is {once['nll_50000_128']:.3f} instead of"
+        f" {default['nll_50000_128']:.3f}."
+    )
+
+
+HEADLINES: dict[str, Callable[[], str]] = {
+    function.__name__: function
+    for function in (
+        report_accuracy,
+        plain_networks,
+        half_of_the_neurons,
+        hidden_neurons,
+        inputs_too,
+        bayes_by_backprop,
+        first_pass,
+        last_pass,
+        boston_whole,
+        boston_pruned,
+        seconds_a_pass,
+        seconds_to_accuracy,
+        small_tables,
+        counts,
+    )
+}
+
+
+def texts() -> dict[str, str]:
+    """Every headline by its name."""
+    return {name: headline() for name, headline in HEADLINES.items()}
+
+
+def show() -> None:
+    """Give every headline to the page that is being built, for ``{glue:text}`name` ``."""
+    from myst_nb import glue
+
+    for name, text in texts().items():
+        glue(name, text, display=False)
+
+
+def rewritten(readme: str) -> str:
+    """A README with the headlines that it names between its marks, a point each."""
+
+    def points(found: re.Match[str]) -> str:
+        texts = [HEADLINES[name]() for name in found[2].split()]
+        lines = [textwrap.fill(f"* {text}", 120, subsequent_indent="  ") for text in texts]
+        return found[1] + "\n".join(lines) + "\n" + found[3]
+
+    return MARKED.sub(points, readme)
+
+
+def _study(name: str) -> Any:
+    """A committed study; what pandas takes from it has more types than can be told apart."""
+    return pages.study(name)
+
+
+def _size(images: int, neurons: int) -> Any:
+    """Rows of the study of sizes, a row a seed."""
+    study = _study("mnist-sizes")
+    rows = study[
+        (study["train_size"] == images)
+        & (study["active_neurons"] == neurons)
+        & (study["update"] == "decoupled")
+        & (study["input_sparsity"] == 0)
+    ]
+    return rows
+
+
+def _share(value: float | pd.Series) -> str:
+    """A share, or the mean of several, as "96.42 %"."""
+    return f"{100 * np.mean(value):.2f} %"
+
+
+def _percent(values: pd.Series) -> str:
+    """A share and its standard error, as "96.42 ± 0.05 %"."""
+    return f"{100 * values.mean():.2f} ± {100 * claims.standard_error(values):.2f} %"
+
+
+if __name__ == "__main__":
+    README.write_text(rewritten(README.read_text("utf-8")), "utf-8")

@@ -1,0 +1,154 @@
+"""Random teachers: data whose noiseless outputs are known, and module A by itself on them.
+
+A teacher is a network drawn from the student's own prior. So the exact posterior is calibrated on
+average over teachers: its variance of the output equals the squared error of its mean. How far
+module A's is from that is the ratio of the two; the noise of y is in neither.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from emtdamp.errors import UsageError
+from emtdamp.messages import damp, equilibrium
+from emtdamp.messages.activations import relu
+from emtdamp.messages.damp import Batch, Network, Rates, State
+from emtdamp.messages.likelihoods import GaussianNoise
+from emtdamp.training.em import Update
+
+NETWORK = Network(relu, GaussianNoise())
+F64 = tf.float64
+MOST_ROWS = 1000  # arrays are padded to this, so that sample sizes share a compiled function
+TESTED = 500  # new inputs on which a student meets its teacher
+BATCH = 20
+MEMORY = 4.0  # epochs that the window form remembers
+PROBE = 0.1  # what a probe moves y by, in units of sqrt(v)
+
+
+class Problem(NamedTuple):
+    """x (B, N+1) with ones, y (B, 1); at new inputs new_x the noiseless outputs are new_z."""
+
+    x: np.ndarray
+    y: np.ndarray
+    new_x: np.ndarray
+    new_z: np.ndarray
+    sizes: tuple[int, int, int]
+    slab: tuple[float, float]
+    noise: float
+
+
+class Student(NamedTuple):
+    """The posterior's precision is `width` times the state's, plus the prior's; `counts` is how
+    often that counts each datum."""
+
+    state: State
+    width: float
+    counts: float
+
+    def counting(self, counts: float) -> "Student":
+        """The same means and messages, the variances counting each datum `counts` times."""
+        return Student(self.state, self.width * counts / self.counts, counts)
+
+
+def draw(rows: int, inputs: int, hidden: int, noise: float, seed: int) -> Problem:
+    """`rows` samples (at most 1000) of a network of weights ~ N(0, 1/fan_in); inputs ~ N(0, 1)."""
+    if rows > MOST_ROWS:
+        raise UsageError(f"rows={rows}; give at most {MOST_ROWS}")
+    rng, slab = np.random.default_rng(seed), (1 / inputs, 1 / hidden)
+    first = rng.normal(size=(inputs + 1, hidden)) * slab[0] ** 0.5
+    last = rng.normal(size=(hidden + 1, 1)) * slab[1] ** 0.5
+    x = np.pad(rng.normal(size=(rows + TESTED, inputs)), [(0, 0), (0, 1)], constant_values=1.0)
+    z = np.pad(np.maximum(x @ first, 0), [(0, 0), (0, 1)], constant_values=1.0) @ last
+    y = z[:rows] + noise**0.5 * rng.normal(size=(rows, 1))
+    return Problem(x[:rows], y, x[rows:], z[rows:], (inputs, hidden, 1), slab, noise)
+
+
+def learn(
+    problem: Problem,
+    update: Update,
+    passes: int = 1,
+    counts: float = 1.0,
+    steps: int = 4000,
+    seed: int = 0,
+) -> Student:
+    """What `steps` minibatches of 20 teach.
+
+    "window": 4 epochs are remembered, all in the last 30 % of the steps, T = `passes` with damping
+    0, .5, .7; the student counts each datum as often as that comes to. "decoupled": `counts`
+    epochs of evidence, the gain falls from steps^(-1/2) n to 0 as a cosine.
+    """
+    rows, rng = len(problem.x), np.random.default_rng(seed)
+    order = [rng.permutation(rows) for _ in range(-(-steps * BATCH // rows))]
+    order = np.concatenate(order)[: steps * BATCH].reshape(steps, BATCH).astype(np.int32)
+    start = equilibrium.draw(problem.sizes, problem.slab, problem.noise, seed)
+    if update == "decoupled":  # the starting precision stands for so many minibatches
+        start = start._replace(count=start.count + 50.0)
+    more = [(0, MOST_ROWS - rows), (0, 0)]
+    data = np.pad(problem.x, more), np.pad(problem.y, more), order
+    epoch = rows / BATCH
+    state = _run(update, passes)(start, *data, *(tf.constant(v, F64) for v in (epoch, counts)))
+    counted = float(state.count) / epoch
+    if update == "window":
+        return Student(state, 1.0, counted)
+    return Student(state, counts / counted, counts)
+
+
+def predict(student: Student, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of z at x (B, N+1), (B,) each."""
+    layers = student.state.layers
+    weights = [(a.mean, 1 / (student.width * a.precision + a.prior.precision)) for a in layers]
+    mean, var = damp.propagate(NETWORK, weights, tf.constant(x))
+    return mean.numpy()[:, 0], var.numpy()[:, 0]
+
+
+def calibration(problem: Problem, student: Student) -> tuple[float, float]:
+    """Mean variance of z at the new inputs, and mean squared error of its mean."""
+    mean, var = predict(student, problem.new_x)
+    return float(var.mean()), float(np.mean((mean - problem.new_z[:, 0]) ** 2))
+
+
+def degrees_of_freedom(
+    problem: Problem, student: Student, seed: int, steps: int = 4000
+) -> tuple[float, float]:
+    """Of a decoupled student: as its variances have them, sum V/v, and as its means respond.
+
+    The second is sum_b dE[z_b]/dy_b, from learning again, with the same seed and steps, what y
+    moved by random signs teaches. Where a posterior is right both are equal (`equilibrium`).
+    """
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(problem.x))
+    step = PROBE * problem.noise**0.5
+    moved = problem._replace(y=problem.y + step * signs[:, None])
+    other = learn(moved, "decoupled", 1, student.counts, steps, seed)
+    mean, var = predict(student, problem.x)
+    slope = (predict(other, problem.x)[0] - mean) / step
+    return float(var.sum() / problem.noise), float(signs @ slope)
+
+
+@lru_cache(maxsize=8)
+def _run(update: Update, passes: int):
+    damping = (0.0, 0.5, 0.7)[min(passes, 3) - 1]
+
+    @tf.function(jit_compile=True, reduce_retracing=False)
+    def run(state, x, y, order, epoch, counts):
+        total = tf.cast(tf.shape(order)[0], F64)
+        one = tf.ones([BATCH], F64)
+        memory = tf.maximum(1.5 * epoch, 10.0)  # of the precision
+        for k in tf.range(tf.shape(order)[0]):
+            batch = Batch(tf.gather(x, order[k]), tf.gather(y, order[k]), one)
+            done = tf.cast(k, F64)
+            warm = tf.minimum((done + 1.0) / 100.0, 1.0)
+            if update == "window":
+                forgotten = tf.where(done < 0.7 * total, 1.0 / (MEMORY * epoch), tf.zeros([], F64))
+                rates = Rates(1.0 - forgotten, warm)
+                state, _ = damp.step_window(NETWORK, state, batch, rates, passes, damping)
+            else:
+                keep = tf.where(state.count < memory, tf.ones([], F64), 1.0 - 1.0 / memory)
+                gain = tf.math.rsqrt(total) * warm * 0.5 * (1.0 + tf.cos(np.pi * done / total))
+                counted = keep * state.count + 1.0
+                rates = Rates(keep, 1.0, gain * counted, counts * epoch, 0.8, 0.1)
+                state, _ = damp.step_decoupled(NETWORK, state, batch, rates)
+        return state
+
+    return run

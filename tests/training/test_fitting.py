@@ -1,0 +1,271 @@
+"""Padding, starting messages, streams and failures of a training run."""
+
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor
+from emtdamp.errors import EmtdampError
+from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.training import fitting, recipes
+from emtdamp.training.fitting import Data
+
+
+def data(rows=90, inputs=3, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, inputs))
+    return Data(x, np.sin(x[:, :1]) + 0.1 * rng.normal(size=(rows, 1)), np.ones(rows))
+
+
+def recipe(rows, inputs=3, counted=None, **settings):
+    params = EMTDAMPRegressor(**{"hidden_layer_sizes": (8,), "em_iters": 3, **settings})
+    return recipes.make(
+        params.get_params(), rows, inputs, 1, None, counted=counted or rows, inflation=None
+    )
+
+
+def train(given, settings=None, stream=None, **others):
+    plan = recipe(len(given.x), counted=float(given.weight.sum()), **(settings or {}))
+    stream = stream or fitting.start(plan, 3, 1, seed=0)
+    return fitting.train(given, GaussianNoise(), plan, stream, seed=0, **others)
+
+
+def test_padding_changes_nothing(monkeypatch):
+    given = data()
+    padded = train(given)
+    monkeypatch.setattr(fitting, "padded_shape", lambda rows, inputs: (rows, inputs))
+    bare = train(given)
+    for one, two in zip(padded.posterior.mean, bare.posterior.mean, strict=True):
+        assert one.shape == two.shape
+    # fewer rows make other batches; all rows in one batch leave the same up to rounding and
+    # the clip of a step, which is in units of the padded fan-in
+    assert_allclose(padded.log_partition, bare.log_partition, rtol=2e-2)
+
+
+def test_small_shapes_are_few():
+    shapes = {fitting.padded_shape(n, d) for n in range(1, 1999, 13) for d in range(1, 64)}
+    assert len(shapes) == 8
+    assert fitting.padded_shape(60000, 784) == (60000, 784)
+    assert fitting.padded_shape(300, 100) == (512, 100)
+
+
+def test_order_inside_a_full_batch_does_not_matter():
+    given = data()
+    order = np.random.default_rng(1).permutation(len(given.x))
+    other = train(Data(*(part[order] for part in given)))
+    for one, two in zip(train(given).posterior.mean, other.posterior.mean, strict=True):
+        assert_allclose(one, two, rtol=1e-9, atol=1e-12)
+
+
+def test_weights_are_repetitions_in_a_full_batch():
+    given = data(30)
+    times = np.random.default_rng(1).integers(1, 4, 30)
+    repeated = Data(*(np.repeat(part, times, 0) for part in given))
+    weighted = train(given._replace(weight=times.astype(float)))
+    for one, two in zip(weighted.posterior.mean, train(repeated).posterior.mean, strict=True):
+        assert_allclose(one, two, rtol=1e-9, atol=1e-12)
+
+
+def test_a_stream_goes_on_where_it_stopped():
+    given = data()
+    plan = recipes.stream(recipe(90))
+    stream = fitting.start(plan, 3, 1, seed=0)
+    for part in np.split(np.arange(90), 3):
+        rows = Data(*(array[part] for array in given))
+        before = stream
+        trained = fitting.train(rows, GaussianNoise(), plan, stream, seed=0)
+        stream = trained.stream
+        assert stream.steps == before.steps + 1
+        precision = stream.layers[0][1] - before.layers[0][1]
+        assert precision.min() >= -1e-12  # evidence is only added
+    assert stream.width == 1.0
+
+
+def test_a_stream_multiplies_each_minibatch_in_once():
+    given = data()
+    plan = recipes.stream(recipe(90))._replace(noise=0.3)
+    plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
+    stream = fitting.start(plan, 3, 1, seed=0)
+    state = fitting._state(stream, 0, np.float64)
+    network = fitting.Network(fitting.ACTIVATIONS["relu"], GaussianNoise())
+    for part in np.split(np.arange(90), 3):
+        rows = Data(*(array[part] for array in given))
+        stream = fitting.train(rows, GaussianNoise(), plan, stream, seed=0).stream
+        batch = fitting._batch(rows, (30, 3), np.float64)
+        rates = fitting.damp.Rates(keep=1.0, temper=1.0)
+        state, _ = fitting.damp.step_window(network, state, batch, rates, 5, 0.8)
+        for (mean, precision, *_), layer in zip(stream.layers, state.layers, strict=True):
+            assert_allclose(mean, layer.mean, rtol=1e-8, atol=1e-10)
+            assert_allclose(precision, layer.precision, rtol=1e-8)
+
+
+def test_a_stream_counts_rows_as_often_as_they_weigh():
+    given = data()
+    given = given._replace(weight=np.random.default_rng(1).uniform(0.5, 2.0, 90))
+    plan = recipes.stream(recipe(90, hidden_layer_sizes=(), batch_size=10))
+    noise = 1e5  # so large that what is known of the weights makes no difference
+    plan = plan._replace(noise=noise, schedule=plan.schedule._replace(learn_noise=0.0))
+    start = fitting.start(plan, 3, 1, seed=0)
+    stream = fitting.train(given, GaussianNoise(), plan, start, seed=0).stream
+    x = np.pad(given.x, [(0, 0), (0, 1)], constant_values=1.0)
+    gained = (stream.layers[0][1] - start.layers[0][1])[:, 0]
+    assert_allclose(gained, given.weight @ x**2 / noise, rtol=1e-3)
+
+
+def test_restart_keeps_the_posterior():
+    stream = train(data()).stream
+    again = fitting.restart(stream)
+    assert again.steps == 0 and again.width == 1.0
+    for old, new in zip(stream.layers, again.layers, strict=True):
+        assert_array_equal(old[0], new[0])
+        assert_allclose(stream.width * old[1] + old[3], new[1] + new[3])
+
+
+def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
+    given = data()
+    plan = recipe(90, em_iters=300)._replace(noise=0.05)
+    plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
+    trained = fitting.train(given, GaussianNoise(), plan, fitting.start(plan, 3, 1, 0), seed=0)
+    assert trained.stream.width < 0.5  # where it is 1 nothing can go wrong
+    stream = fitting.restart(trained.stream)
+    plan = recipes.warm(plan, 90, stream.counted)
+    problem, progress = fitting.prepare(given, GaussianNoise(), plan, stream)
+    one = fitting.tf.ones([], progress.k.dtype)
+    rates = fitting.em.rates(problem.schedule, "decoupled", progress.k, one, progress.state.count)
+    kap = float(rates.evidence / progress.state.count)
+    for layer, mean, var in zip(
+        stream.layers, trained.posterior.mean, trained.posterior.var, strict=True
+    ):
+        assert_array_equal(layer[0], mean)
+        assert_allclose(1 / (kap * layer[1] + layer[3]), var, rtol=1e-6)
+    short = plan._replace(epochs=10, schedule=plan.schedule._replace(lr=0.1))
+    again = fitting.train(given, GaussianNoise(), short, stream, seed=1)
+    for one, two in zip(again.posterior.var, trained.posterior.var, strict=True):
+        assert 0.8 < np.median(one / two) < 1.25
+
+
+def test_a_nan_names_layer_quantity_and_iteration():
+    given = data()
+    given.x[7, 1] = np.nan
+    with pytest.raises(EmtdampError, match=r"the variance of layer 1 is no longer finite in "):
+        train(given)
+
+
+def test_steps_shrink_where_few_inputs_are_kept():
+    whole, half, few = (
+        recipe(90, inputs=40, em_iters=1000, input_sparsity=share).schedule.lr
+        for share in (0.0, 0.5, 7 / 8)
+    )
+    assert half == whole
+    assert_allclose(few, whole / 2)
+    assert recipe(90, em_iters=1, input_sparsity=0.5).schedule.lr == recipes.MAX_INPUT_GAIN
+
+
+def test_a_fit_that_diverges_says_so(monkeypatch):
+    monkeypatch.setattr(fitting, "DIVERGED", 0.0)
+    with pytest.raises(EmtdampError, match=r"diverges: log Z of a sample is -"):
+        train(data())
+
+
+def test_inflation_widens_the_prediction_and_not_the_weights():
+    given = data()
+    plan, stream = recipe(90, em_iters=30), fitting.start(recipe(90), 3, 1, seed=0)
+    rule, given_one = (
+        fitting.train(given, GaussianNoise(), plan._replace(inflation=f), stream, seed=0).posterior
+        for f in (None, 1.0)
+    )
+    assert rule.inflation > 1.5 and given_one.inflation == 1
+    for a, b in zip(rule.var, given_one.var, strict=True):
+        assert_array_equal(a, b)
+
+
+def test_held_out_rows_choose_the_iterate():
+    given, other = data(), data(seed=1)
+    trained = train(given, {"em_iters": 10}, held_out=other, patience=100)
+    held_out = [row["held_out"] for row in trained.history]
+    assert len(held_out) == 10
+    best = max(held_out[6:])  # the ramp is over after 6 of 10
+    assert_allclose(fitting.evaluate(trained.posterior, other), best, rtol=1e-12)
+
+
+def test_compiling_and_reporting_are_not_in_an_iterations_seconds():
+    began = time.perf_counter()
+    # shapes that no other test has
+    trained = train(
+        data(), {"hidden_layer_sizes": (11,)}, report=lambda row, posterior: time.sleep(0.1)
+    )
+    total = time.perf_counter() - began
+    assert sum(row["seconds"] for row in trained.history) < (total - 0.3) / 2
+
+
+def classes(rows, inputs=8, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, inputs))
+    y = (x[:, :4] @ rng.normal(size=(4, 3))).argmax(1).astype(np.int32)
+    return Data(x, y, np.ones(rows))
+
+
+@pytest.mark.parametrize("rows", [300, 2400])  # float64 and padded, float32
+def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
+    given, likelihood = classes(rows), ProbitProduct()
+    params = EMTDAMPClassifier(
+        (12,), sparsity=0.5, input_sparsity=0.5, em_iters=6, batch_size=50
+    ).get_params()
+    plan = recipes.make(params, rows, 8, 3, 1.0, counted=rows, inflation=1.0)
+    # small steps, or a group that was pruned may take another's place in the whole fit
+    schedule = plan.schedule._replace(ramp_end=0.5, lr=0.5 * (6 * rows / 50) ** -0.5)
+    plan = plan._replace(schedule=schedule)
+    shapes, epoch_function = [], fitting.em.epoch_function
+
+    def fit(seconds):
+        def noted(*settings):
+            epoch = epoch_function(*settings)
+            shapes.append(settings[0].fan_in)
+            return epoch
+
+        monkeypatch.setattr(fitting.shrinking, "COMPILE_SECONDS", seconds)
+        monkeypatch.setattr(fitting.em, "epoch_function", noted)
+        return fitting.train(given, likelihood, plan, fitting.start(plan, 8, 3, 0), seed=0)
+
+    whole, small = fit(1e9), fit(0.0)
+    width = fitting.padded_shape(rows, 8)[1] + 1
+    assert shapes == [(), (), (width, 13)]  # once
+    assert_array_equal(whole.posterior.active[0], small.posterior.active[0])
+    assert_array_equal(whole.posterior.active[1], small.posterior.active[1])
+    rtol, atol = (1e-6, 1e-7) if rows < fitting.SMALL else (2e-3, 2e-4)
+    for one, two in zip(
+        whole.posterior.propagate(given.x), small.posterior.propagate(given.x), strict=True
+    ):
+        assert_allclose(one, two, rtol=rtol, atol=atol)
+    for one, two in zip(whole.posterior.log_odds, small.posterior.log_odds, strict=True):
+        assert_array_equal(one > 0, two > 0)
+    assert [row.keys() for row in whole.history] == [row.keys() for row in small.history]
+    assert_allclose(whole.log_partition, small.log_partition, rtol=1e-3)
+    for one, two in zip(whole.stream.layers, small.stream.layers, strict=True):
+        assert [part.shape for part in one] == [part.shape for part in two]
+    again = fitting.restart(small.stream)
+    assert fitting.train(given, likelihood, plan, again, seed=1).posterior.mean[0].shape == (9, 12)
+
+
+def test_a_fit_shrinks_only_where_that_saves_more_than_it_costs():
+    worthwhile = fitting.shrinking.worthwhile
+    assert not worthwhile((784, 128, 10), (784, 13, 10), 3 * 10_000)
+    assert not worthwhile((784, 128, 10), (784, 13, 10), 3 * 60_000)  # 1.7 s saved in 6
+    assert worthwhile((784, 128, 10), (784, 13, 10), 12 * 60_000)
+    assert worthwhile((784, 1024, 10), (784, 512, 10), 3 * 60_000)
+    assert not worthwhile((784, 1024, 10), (784, 1024, 10), 1e12)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"sparsity": "auto"}, {"share_incoming": True}, {"soft": True}, {"slab": "learn"}]
+)
+def test_fits_of_learnt_rho_or_shared_weights_do_not_shrink(setting):
+    given = classes(300)
+    params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
+    plan = recipes.make(params.get_params(), 300, 8, 3, 1.0, counted=300, inflation=1.0)
+    problem, progress = fitting.prepare(given, ProbitProduct(), plan, fitting.start(plan, 8, 3, 0))
+    progress, info, *_ = problem(progress, fitting.tf.constant([0, 0]))
+    module = fitting._module(plan)
+    assert fitting.shrinking.consider(progress, info, module, 1e15) is None
