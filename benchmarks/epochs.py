@@ -39,9 +39,9 @@ def em_problem(
     recipe = recipes.make(
         model.get_params(), rows, inputs, CLASSES, 1.0, counted=float(rows), inflation=1.0
     )
-    stream = fitting.start(recipe, inputs, CLASSES, seed=0)
+    start = fitting.start(recipe, inputs, CLASSES, seed=0)
     given = fitting.Data(data.x - data.x.mean(0), data.y, np.ones(rows))
-    return fitting.prepare(given, ProbitProduct(), recipe, stream)
+    return fitting.prepare(given, ProbitProduct(), recipe, start)
 
 
 def em(data: Images, hidden: tuple[int, ...], batch: int, **settings) -> Run:
@@ -54,7 +54,7 @@ def repeated(problem: fitting.Problem, progress: Progress) -> Run:
 
     def epoch() -> None:
         nonlocal progress
-        progress, _, _, totals = problem(progress, tf.constant([0, int(progress.k)]))
+        progress, _, totals = problem(progress, tf.constant([0, int(progress.k)]))
         totals.failed.numpy()  # waits for the end
 
     return clocked(epoch)

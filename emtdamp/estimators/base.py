@@ -15,7 +15,8 @@ from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import Posterior, Units
 from emtdamp.scaling import Scaling, check_range
 from emtdamp.training import fitting, inflation, recipes
-from emtdamp.training.fitting import Data, Stream
+from emtdamp.training.em import Progress
+from emtdamp.training.fitting import Data
 
 NO_WEIGHT = 1e-30  # of the largest weight: rows of less would have weight 0 in float32
 MOST_WEIGHT = 1e9  # on average, and its inverse the least
@@ -110,7 +111,7 @@ class EMTDAMP(BaseEstimator):
     # Of the fit.
     n_features_in_: int
     _scaling: Scaling
-    _stream: Stream
+    _progress: Progress
 
     @abstractmethod
     def _encode(self, y, reset, classes) -> np.ndarray:
@@ -148,7 +149,7 @@ class EMTDAMP(BaseEstimator):
         `early_stopping`, the best; the time it takes is not in the row's seconds.
         """
         recipes.check(self.get_params())
-        warm = self.warm_start and hasattr(self, "_stream")
+        warm = self.warm_start and hasattr(self, "_progress")
         if warm:
             self._check_continues(X, "set warm_start=False")
         X, y, weight = self._validate(X, y, sample_weight, reset=not warm)
@@ -157,8 +158,8 @@ class EMTDAMP(BaseEstimator):
         else:
             self._forget()
             self._learn_scales(X, y, weight)
-        stream = fitting.restart(self._stream) if warm else None
-        self._train(X, y, weight, stream, monitor=monitor)
+        progress = fitting.restart(self._progress) if warm else None
+        self._train(X, y, weight, progress, monitor=monitor)
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -169,17 +170,17 @@ class EMTDAMP(BaseEstimator):
         X, y, weight = self._validate(X, y, sample_weight, first, classes)
         if first:
             self._learn_scales(X, y, weight)
-        stream = getattr(self, "_stream", None)
-        if stream is not None and stream.width != 1.0:
-            stream = fitting.restart(stream)._replace(steps=stream.steps)
-        self._train(X, y, weight, stream, streaming=True)
+        progress = getattr(self, "_progress", None)
+        if progress is not None:
+            progress = fitting.settle(progress)
+        self._train(X, y, weight, progress, streaming=True)
         return self
 
     def _check_continues(self, X, way_out):
         """Raise where the network or the columns are not those of the posterior to go on from."""
-        stream = getattr(self, "_stream", None)
+        progress = getattr(self, "_progress", None)
         sizes = recipes.hidden(self.get_params())
-        fitted = () if stream is None else fitting.hidden(stream)
+        fitted = () if progress is None else fitting.hidden(progress)
         if sizes != fitted:
             raise UsageError(
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r} cannot go on from a posterior of "
@@ -238,11 +239,11 @@ class EMTDAMP(BaseEstimator):
         return X[counted], self._encode(y, reset, classes)[counted], weight[counted]
 
     def _forget(self):
-        for name in ("_stream", "_statistics"):
+        for name in ("_progress", "_statistics"):
             if hasattr(self, name):
                 delattr(self, name)
 
-    def _train(self, X, y, weight, stream, streaming=False, monitor=None):
+    def _train(self, X, y, weight, progress, streaming=False, monitor=None):
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
         held_out = None
@@ -263,12 +264,14 @@ class EMTDAMP(BaseEstimator):
             recipe = recipe._replace(inflation=float(self.inflation))
         elif inflation.LEAST_ROWS <= rows < fitting.SMALL:
             recipe = self._by_held_out_rows(recipe, data, seed)
-        if stream is not None and not streaming:
-            recipe = recipes.warm(recipe, rows, stream.counted)
-        if stream is None:
-            stream = fitting.start(recipe, inputs, self._outputs, seed)
-        elif self._noise() is not None:
-            stream = stream._replace(noise=recipe.noise)
+        if progress is None:
+            progress = fitting.start(recipe, inputs, self._outputs, seed)
+        else:
+            if not streaming:
+                recipe = recipes.warm(recipe, rows, float(progress.state.count))
+            if self._noise() is not None:
+                state = progress.state._replace(noise=np.asarray(recipe.noise))
+                progress = progress._replace(state=state)
 
         def report(row, posterior):
             if self.verbose:
@@ -280,16 +283,17 @@ class EMTDAMP(BaseEstimator):
             data,
             self._likelihood,
             recipe,
-            stream,
+            progress,
             seed,
             held_out,
             int(self.n_iter_no_change),
             report,
+            first=int(progress.k),
         )
-        self._stream = trained.stream
+        self._progress = trained.progress
         if not streaming:  # `partial_fit` goes on with the groups that are left
-            steps = max(self._stream.steps, recipes.STREAM_RAMP)
-            self._stream = self._stream._replace(steps=steps)
+            steps = np.maximum(self._progress.k, recipes.STREAM_RAMP)
+            self._progress = self._progress._replace(k=steps)
         self._set_posterior(trained.posterior)
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)

@@ -125,10 +125,10 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         noise = np.asarray(self.posterior_.noise_variance)
         self.noise_variance_ = float(noise[0]) if self._one_output else noise
 
-    def _train(self, X, y, weight, stream, streaming=False, monitor=None):
+    def _train(self, X, y, weight, progress, streaming=False, monitor=None):
         if recipes.hidden(self.get_params()):
             self._linear = None
-            super()._train(X, y, weight, stream, streaming, monitor)
+            super()._train(X, y, weight, progress, streaming, monitor)
         else:
             self._train_linear(X, y, weight, streaming)
 

@@ -35,12 +35,14 @@ EVIDENCE = 1e-3
 
 
 class PriorState(NamedTuple):
-    """Hyperparameters: one slab variance a layer, the log-odds of rho a kind of group; and who is
-    left of a given number where groups share weights."""
+    """What module B remembers from step to step."""
 
-    slab: tuple[tf.Tensor, ...]  # L scalars, float64
-    logit_rho: tuple[tf.Tensor, ...]  # L scalars (rule "per-group": a vector, one a group)
-    left: tuple[tf.Tensor, ...] = ()  # L boolean vectors; none without share_incoming
+    slab: tuple[tf.Tensor, ...]  # L slab variances, float64 scalars
+    # L log-odds of rho, float64 scalars (rule "per-group": a vector, one a group); those of rules
+    # that EM does not touch stay as they came
+    logit_rho: tuple[tf.Tensor, ...]
+    # L boolean vectors, the groups that are still to choose from; () without `share_incoming`
+    left: tuple[tf.Tensor, ...] = ()
 
 
 class PriorInfo(NamedTuple):
@@ -297,7 +299,7 @@ class GroupPrior:
             [x[:-1] for x in llr], lambda u, total: self._decide(u, total, seen[u], state, keep[u])
         )
         decided = self._decided(belief)
-        weights, back, slabs, rho = [], [], [], list(belief.logit_rho)
+        weights, back, slabs, rho = [], [], [], list(state.logit_rho)
         for u, (pair, slab) in enumerate(zip(sent, state.slab, strict=True)):
             odds = tf.pad(decided[u], [[0, 1], [0, 0]], constant_values=float("inf"))
             weights.append(odds)

@@ -49,7 +49,11 @@ class Schedule(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What the next epoch continues.
+    """The one state of a fit: what is trained, shrunk, continued and saved, padding included.
+
+    Leaves are tensors while it is trained and NumPy arrays at rest, all of one float type but for
+    module B's, which are float64. An epoch that starts from a saved one goes on as if nothing had
+    come between.
 
     average: of each layer's mean over the last steps (`Schedule.average`), the mean of the
     posterior. Decoupled steps are as large as their noise allows: the iterate wanders about the
@@ -62,6 +66,7 @@ class Progress(NamedTuple):
     average: tuple[tf.Tensor, ...]
     prior: PriorState
     k: tf.Tensor  # steps done
+    width: tf.Tensor  # kap: the posterior's precision is width * precision + prior's
 
 
 class Totals(NamedTuple):
@@ -120,7 +125,8 @@ def exchange(
         mean = (message.shift + answer.shift) / total
         averages.append(mean + (average - layer.mean) * before / total)
         new.append(Layer(mean, layer.precision, layer.velocity, answer))
-    return Progress(state._replace(layers=tuple(new)), tuple(averages), prior, progress.k)
+    state = state._replace(layers=tuple(new))
+    return progress._replace(state=state, average=tuple(averages), prior=prior)
 
 
 def averaged(
@@ -145,13 +151,13 @@ def epoch_function(
 ):
     """The compiled epoch of these settings.
 
-    epoch(progress, data, seed, schedule, keep) -> progress, Module B's Info, the width factor kap,
-    `Totals`; keep: how many groups of the inputs and each hidden layer are to be left at the end.
+    epoch(progress, data, seed, schedule, keep) -> progress, Module B's Info, `Totals`; keep: how
+    many groups of the inputs and each hidden layer are to be left at the end.
     """
 
     @tf.function(jit_compile=True, reduce_retracing=False)
     def epoch(progress: Progress, data: Batch, seed, schedule: Schedule, keep):
-        state, average, prior, k = progress
+        state, average, prior, k, _ = progress
         groups = [layer.mean.shape[0] - 1 for layer in state.layers]
         # Rows of weight 0 are padding: they come last in the shuffled order and make no steps.
         rows, dtype = data.x.shape[0], data.x.dtype
@@ -178,7 +184,7 @@ def epoch_function(
             )
             return [ramp(int(n), part, progress) for n, part in zip(groups, keep, strict=True)]
 
-        def width(k, state):
+        def width_of(k, state):
             if update == "window":
                 return tf.ones([], dtype)
             return rates(schedule, update, k, steps_f, state.count).evidence / state.count
@@ -214,8 +220,9 @@ def epoch_function(
                 )
             if update == "window":
                 average = tuple(layer.mean for layer in state.layers)
-            state, average, prior, k = exchange(
-                Progress(state, average, prior, k), width(k, state), module, kept(k)
+            width = width_of(k, state)
+            state, average, prior, *_ = exchange(
+                Progress(state, average, prior, k, width), width, module, kept(k)
             )
             rows_now = totals.rows - before.rows
             learn = (schedule.learn_noise > 0) & (rows_now > 0)
@@ -226,7 +233,8 @@ def epoch_function(
             state = state._replace(noise=tf.where(learn, moved_noise, state.noise))
         moved = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(average, started, strict=True)]
         totals = totals._replace(change=tf.reduce_max(tf.stack(moved)))
-        info = module.step(prior, messages(state, width(k, state)), kept(k))[2]
-        return Progress(state, average, prior, k), info, width(k, state), totals
+        width = width_of(k, state)
+        info = module.step(prior, messages(state, width), kept(k))[2]
+        return Progress(state, average, prior, k, width), info, totals
 
     return epoch

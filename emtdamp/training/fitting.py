@@ -18,7 +18,7 @@ from emtdamp.messages.activations import ACTIVATIONS
 from emtdamp.messages.damp import Batch, Layer, Network, State
 from emtdamp.messages.gaussian import Gaussian
 from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
-from emtdamp.messages.prior import GroupPrior, PriorInfo
+from emtdamp.messages.prior import GroupPrior, PriorInfo, PriorState
 from emtdamp.posterior import Posterior
 from emtdamp.training import em, shrinking
 from emtdamp.training.inflation import log_density
@@ -56,16 +56,6 @@ class Data(NamedTuple):
     weight: np.ndarray
 
 
-class Stream(NamedTuple):
-    """What continues a training: of each layer mean, precision, velocity, prior P and p."""
-
-    layers: tuple[tuple[np.ndarray, ...], ...]
-    noise: float
-    counted: float  # minibatches in the precisions
-    width: float  # the posterior's precision is width * precision + P
-    steps: int  # minibatches seen
-
-
 class Problem(NamedTuple):
     """An epoch and what it is called with, besides `em.Progress` and the seed of the order."""
 
@@ -76,7 +66,7 @@ class Problem(NamedTuple):
 
     def __call__(
         self, progress: em.Progress, order: tf.Tensor
-    ) -> tuple[em.Progress, PriorInfo, tf.Tensor, em.Totals]:
+    ) -> tuple[em.Progress, PriorInfo, em.Totals]:
         return self.epoch(progress, self.batch, order, self.schedule, self.keep)
 
 
@@ -84,7 +74,7 @@ class Trained(NamedTuple):
     """Outcome of `train`; a row of `history` is an EM iteration."""
 
     posterior: Posterior
-    stream: Stream
+    progress: em.Progress  # at rest
     log_partition: float  # mean over the samples, before each was learnt, in the last iteration
     history: list[dict[str, float]]
 
@@ -101,8 +91,9 @@ def _up(number: int, least: int) -> int:
     return max(least, 1 << (number - 1).bit_length())
 
 
-def start(recipe: Recipe, inputs: int, outputs: int, seed: int) -> Stream:
-    """Starting messages: precision fan_in/3, means m ~ N(0, 2/fan_in) (He), biases 0.
+def start(recipe: Recipe, inputs: int, outputs: int, seed: int) -> em.Progress:
+    """The state that a fit starts from, at rest: messages of precision fan_in/3 and means
+    m ~ N(0, 2/fan_in) (He), of biases 0.
 
     The message to the weights, not their prior N(0, slab/fan_in), carries m: it breaks the symmetry
     between neurons and is forgotten as data come in. Its precision is not the least that would do,
@@ -116,54 +107,76 @@ def start(recipe: Recipe, inputs: int, outputs: int, seed: int) -> Stream:
         mean[-1] = 0.0
         prior = np.full_like(mean, fan_in / recipe.slab)
         precision = np.full_like(mean, fan_in / 3)
-        layers.append((mean, precision, np.zeros_like(mean), prior, np.zeros_like(mean)))
+        still, shift = np.zeros_like(mean), np.zeros_like(mean)
+        layers.append(Layer(mean, precision, still, Gaussian(prior, shift)))
     count = recipe.schedule.prior_count if recipe.update == "decoupled" else 0.0
-    return Stream(tuple(layers), recipe.noise, count, 1.0, 0)
+    zero, one = np.zeros([]), np.ones([])
+    state = State(tuple(layers), recipe.noise * one, count * one)
+    average = tuple(layer.mean for layer in layers)
+    module = _module(recipe)
+    prior = module.init(_slabs(recipe, inputs), (inputs, *recipe.hidden))
+    return em.Progress(state, average, tf.nest.map_structure(_at_rest, prior), zero, one)
 
 
-def restart(stream: Stream) -> Stream:
-    """The stream's posterior as the start of another fit: steps from 0, width 1.
+def settle(progress: em.Progress) -> em.Progress:
+    """The posterior as the evidence that more data come on top of: width 1, averages the means.
 
-    Its precision width * Lam is the evidence of width * counted minibatches, and counted as that:
-    were only one of the two multiplied, the next step's width Ne/counted would do it again.
+    Its precision width * Lam is the evidence of width * count minibatches, and counted as that:
+    were only one of the two multiplied, the next step's width Ne/count would do it again.
     """
-    layers = [(m, stream.width * lam, 0 * velocity, *p) for m, lam, velocity, *p in stream.layers]
-    counted = stream.width * stream.counted
-    return stream._replace(layers=tuple(layers), counted=counted, width=1.0, steps=0)
+    state, width = progress.state, progress.width
+    layers = tuple(
+        Layer(mean, width * layer.precision, 0 * layer.velocity, layer.prior)
+        for layer, mean in zip(state.layers, progress.average, strict=True)
+    )
+    state = State(layers, state.noise, width * state.count)
+    return progress._replace(state=state, width=np.ones_like(width))
 
 
-def hidden(stream: Stream) -> tuple[int, ...]:
+def restart(progress: em.Progress) -> em.Progress:
+    """The posterior as the start of another fit: steps from 0, all groups there to choose from.
+
+    Rates and slabs that EM has learnt are kept.
+    """
+    settled = settle(progress)
+    everyone = tuple(np.ones_like(left) for left in settled.prior.left)
+    return settled._replace(k=0 * settled.k, prior=settled.prior._replace(left=everyone))
+
+
+def hidden(progress: em.Progress) -> tuple[int, ...]:
     """Neurons of each hidden layer."""
-    return tuple(mean.shape[1] for mean, *_ in stream.layers[:-1])
+    return tuple(layer.mean.shape[1] for layer in progress.state.layers[:-1])
 
 
 def prepare(
     data: Data,
     likelihood: GaussianNoise | ProbitProduct,
     recipe: Recipe,
-    stream: Stream,
+    progress: em.Progress,
     padded_like: int | None = None,
+    first: int = 0,
 ) -> tuple[Problem, em.Progress]:
-    """The compiled problem, and where it starts: at the stream.
+    """The compiled problem, and `progress` as it takes it.
 
-    `padded_like`: as many rows as these are to share the compiled epoch with, this number or more.
+    `padded_like`: as many rows as these are to share the compiled epoch with, this number or more;
+    `first`: see `train`.
     """
     rows, inputs = data.x.shape
     dtype = np.float64 if rows < SMALL else np.float32
     shape = padded_shape(padded_like or rows, inputs)
     total = recipe.schedule.total or float(recipe.epochs * -(-rows // recipe.batch_size))
-    new_until = float(stream.steps + -(-rows // recipe.batch_size))
+    new_until = float(first + -(-rows // recipe.batch_size))
     schedule = recipe.schedule._replace(total=total, new_until=new_until)
     schedule = em.Schedule(*(tf.constant(value, dtype) for value in schedule))
     keep = tuple(tf.constant(number) for number in recipe.keep)
     problem = Problem(_epoch(recipe, likelihood), _batch(data, shape, dtype), schedule, keep)
-    state = _state(stream, shape[1] - inputs, dtype)
-    average = tuple(layer.mean for layer in state.layers)
-    slabs = [recipe.slab / n for n in (inputs, *recipe.hidden)]
-    prior = _module(recipe).init(slabs, (shape[1], *recipe.hidden))
-    progress = em.Progress(state, average, prior, tf.constant(stream.steps, dtype))
+    progress = _taken_up(progress, recipe, inputs, shape[1], dtype)
     _compile(problem, progress)
     return problem, progress
+
+
+def _slabs(recipe: Recipe, inputs: int) -> list[float]:
+    return [recipe.slab / n for n in (inputs, *recipe.hidden)]
 
 
 def _module(recipe: Recipe) -> GroupPrior:
@@ -219,14 +232,21 @@ def train(
     data: Data,
     likelihood: GaussianNoise | ProbitProduct,
     recipe: Recipe,
-    stream: Stream,
+    progress: em.Progress,
     seed: int,
     held_out: Data | None = None,
     patience: int | None = None,
     report: Callable[[dict[str, float], Posterior], None] | None = None,
     padded_like: int | None = None,
+    first: int = 0,
+    until: int | None = None,
 ) -> Trained:
-    """Run `recipe.epochs` EM iterations from `stream`; the seed orders the minibatches.
+    """Run EM iterations from `progress` to `until`, by default all of `recipe.epochs`.
+
+    The seed orders the minibatches. `first` is the number of steps that were done before this fit's
+    first iteration, so that a `progress` further on continues the fit: what it ends with is, bit
+    for bit, what one call had ended with (but for rounding where groups have left the arithmetic,
+    `shrinking`).
 
     With `held_out` the iterate of highest log predictive density there is returned, pruned as
     asked, and `patience` iterations without a better one stop the fit, once the pruning ramp is
@@ -235,21 +255,25 @@ def train(
     """
     rows, inputs = data.x.shape
     steps = -(-rows // recipe.batch_size)
-    problem, progress = prepare(data, likelihood, recipe, stream, padded_like)
+    done = (int(progress.k) - first) // steps
+    until = recipe.epochs if until is None else min(until, recipe.epochs)
+    if done >= until:
+        raise EmtdampError(f"{done} of {until} iterations are done; give an earlier progress")
+    problem, progress = prepare(data, likelihood, recipe, progress, padded_like, first)
     whole, kept = progress, None
     history: list[dict[str, float]] = []
-    best, posterior, width = None, None, stream.width
-    for number in range(recipe.epochs):
+    best, posterior = None, None
+    for number in range(done, until):
         began = time.perf_counter()
-        order = tf.constant([seed, number + stream.steps])
-        progress, info, width, totals = problem(progress, order)
+        progress, info, totals = problem(progress, tf.constant([seed, number + first]))
         _check(totals, steps, number)
         seconds = time.perf_counter() - began
-        inflation = recipe.inflation or max(float(width * progress.state.count) / steps, 1.0)
+        counted = float(progress.width * progress.state.count)
+        inflation = recipe.inflation or max(counted / steps, 1.0)
         whole = progress
         if kept is not None:
             whole, info = shrinking.put_back(kept, progress, info)
-        posterior = _posterior(whole, info, float(width), inflation, inputs, recipe, likelihood)
+        posterior = _posterior(whole, info, inflation, inputs, recipe, likelihood)
         row = {
             "iteration": number + 1,
             "log_partition": float(totals.log_partition) / steps,
@@ -278,7 +302,7 @@ def train(
     assert posterior is not None  # epochs >= 1
     return Trained(
         posterior,
-        _stream(whole, inputs, float(width)),
+        tf.nest.map_structure(_at_rest, whole),
         history[-1]["log_partition"],
         history,
     )
@@ -303,59 +327,70 @@ def _batch(data: Data, shape: tuple[int, int], dtype: type) -> Batch:
     )
 
 
-def _state(stream: Stream, more_inputs: int, dtype: type) -> State:
-    """The stream's tensors, rows for padded inputs put in above the first layer's bias."""
+def _at_rest(tensor: tf.Tensor) -> np.ndarray:
+    return tensor.numpy()
 
-    def tensor(value: np.ndarray, fill: float, first: bool) -> tf.Tensor:
-        if first and more_inputs:
-            value = np.insert(value, [-1] * more_inputs, fill, axis=0)
-        return tf.constant(value, dtype)
 
-    layers = []
-    for number, (mean, precision, velocity, sharp, shift) in enumerate(stream.layers):
-        first = number == 0
-        prior = Gaussian(tensor(sharp, float(sharp[-1, 0]), first), tensor(shift, 0.0, first))
-        layers.append(
-            Layer(
-                tensor(mean, 0.0, first),
-                tensor(precision, 0.0, first),
-                tensor(velocity, 0.0, first),
-                prior,
-            )
-        )
-    return State(
-        tuple(layers), tf.constant(stream.noise, dtype), tf.constant(stream.counted, dtype)
+def _taken_up(
+    progress: em.Progress, recipe: Recipe, inputs: int, width: int, dtype: type
+) -> em.Progress:
+    """The tensors of a progress at rest, for data of `width` columns of which `inputs` are real.
+
+    What was padded otherwise is padded anew, which no real weight notices; module B has the
+    recipe's slabs where it does not learn them, and starts where its rules are others.
+    """
+    state = progress.state
+    if state.layers[0].mean.shape[0] != width + 1:
+
+        def padded(rows: np.ndarray, fill: float = 0.0) -> np.ndarray:
+            more = [-1] * (width - inputs)
+            return np.insert(_without_padding(rows, inputs), more, fill, axis=0)
+
+        mean, precision, velocity, (sharp, shift) = state.layers[0]
+        prior = Gaussian(padded(sharp, float(sharp[-1, 0])), padded(shift))
+        layer = Layer(padded(mean), padded(precision), padded(velocity), prior)
+        state = state._replace(layers=(layer, *state.layers[1:]))
+        progress = progress._replace(average=(padded(progress.average[0]), *progress.average[1:]))
+    module = _module(recipe)
+    fresh = module.init(_slabs(recipe, inputs), (width, *recipe.hidden))
+    old = tf.nest.map_structure(tf.constant, progress.prior)
+    prior = PriorState(
+        old.slab if recipe.learn_slab else fresh.slab,
+        tuple(_like(*pair, inputs) for pair in zip(old.logit_rho, fresh.logit_rho, strict=True)),
+        tuple(_like(*pair, inputs) for pair in zip(old.left, fresh.left, strict=True))
+        if len(old.left) == len(fresh.left)
+        else fresh.left,
     )
+    state, average, k, kap = tf.nest.map_structure(
+        lambda value: tf.constant(value, dtype),
+        (state, progress.average, progress.k, progress.width),
+    )
+    return em.Progress(state, average, prior, k, kap)
+
+
+def _like(old: tf.Tensor, fresh: tf.Tensor, inputs: int) -> tf.Tensor:
+    """What is said of each group, padded as `fresh` is; `fresh` itself where groups had no own."""
+    if old.shape == fresh.shape:
+        return old
+    if not (len(old.shape) == len(fresh.shape) == 1):
+        return fresh
+    return tf.concat([old[:inputs], fresh[inputs:]], 0)
 
 
 def _without_padding(value: np.ndarray, rows: int) -> np.ndarray:
     return np.concatenate([value[:rows], value[-1:]])
 
 
-def _stream(progress: em.Progress, inputs: int, width: float) -> Stream:
-    layers, state = [], progress.state
-    for number, (layer, mean) in enumerate(zip(state.layers, progress.average, strict=True)):
-        _, precision, velocity, prior = layer
-        rows = inputs if number == 0 else mean.shape[0] - 1
-        layers.append(
-            tuple(
-                _without_padding(part.numpy(), rows) for part in (mean, precision, velocity, *prior)
-            )
-        )
-    return Stream(tuple(layers), float(state.noise), float(state.count), width, int(progress.k))
-
-
 def _posterior(
     progress: em.Progress,
     info: PriorInfo,
-    width: float,
     inflation: float,
     inputs: int,
     recipe: Recipe,
     likelihood: GaussianNoise | ProbitProduct,
 ) -> Posterior:
     means, variances, active, odds = [], [], [], []
-    state = progress.state
+    state, width = progress.state, float(progress.width)
     for number, (layer, mean) in enumerate(zip(state.layers, progress.average, strict=True)):
         _, precision, _, prior = layer
         rows = inputs if number == 0 else mean.shape[0] - 1

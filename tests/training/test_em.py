@@ -61,11 +61,11 @@ def train(
     prior = module.init([10.0 / n for n in sizes], sizes)
     keep = [tf.constant(number) for number in keep or sizes]
     average = tuple(layer.mean for layer in state.layers)
-    progress = em.Progress(state, average, prior, tf.zeros([], dtype))
+    progress = em.Progress(state, average, prior, tf.zeros([], dtype), tf.ones([], dtype))
     for number in range(epochs):
         seed = tf.constant([7, number])
-        progress, info, width, totals = epoch(progress, batch, seed, schedule, keep)
-    return progress.state, info, width, totals
+        progress, info, totals = epoch(progress, batch, seed, schedule, keep)
+    return progress.state, info, progress.width, totals
 
 
 @pytest.mark.parametrize("update", ["window", "decoupled"])

@@ -195,7 +195,7 @@ def test_held_out_rows_choose_the_slab_of_a_small_classifier():
     assert slab < recipes.SLAB  # a wide one learns the flipped labels
     smooth.partial_fit(*noisy)  # and goes on with it
     assert smooth.slab_ == slab
-    assert smooth._stream.layers[1][3][-1, 0] == pytest.approx(20 / slab)
+    assert smooth._progress.state.layers[1].prior.precision[-1, 0] == pytest.approx(20 / slab)
     rings = make_gaussian_quantiles(n_samples=300, n_features=6, n_classes=3, random_state=4)
     assert EMTDAMPClassifier((20,), random_state=0).fit(*rings).slab_ > 1
     for settings in ({"slab": 7.0}, {"inflation": 1.0}):
