@@ -299,14 +299,17 @@ def load_posterior(path: str | Path) -> Posterior:
             Units(*(_number(arrays[f"{name}_{part}"]) for part in Units._fields))
             for name in ("x_units", "y_units")
         )
-    except (KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        name, options = settings["likelihood"]
+        likelihood = LIKELIHOODS[name](**options)
+    except UsageError:
+        raise
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"{path} is no file that Posterior.save wrote: {error}") from error
-    name, options = settings["likelihood"]
     return Posterior(
         **parts,
         noise=settings["noise"],
         activation=settings["activation"],
-        likelihood=LIKELIHOODS[name](**options),
+        likelihood=likelihood,
         inputs=settings["inputs"],
         kept_inputs=kept_inputs,
         x_units=x_units,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.optimize import minimize
+from sklearn.base import is_regressor
 
 from emtdamp.errors import UsageError
 
@@ -30,7 +31,12 @@ class Predictive(NamedTuple):
 
     @classmethod
     def of(cls, regressor: "EMTDAMPRegressor", X: ArrayLike) -> "Predictive":
-        """The posterior predictive of rows X (B, N) by a fitted regressor with one output."""
+        """The posterior predictive of rows X (B, N) by a fitted regressor with one output.
+
+        Raises UsageError for a classifier, whose predictions have no variance of their own.
+        """
+        if not is_regressor(regressor):
+            raise UsageError(f"{type(regressor).__name__} is no regressor; give one")
         mean, noise, model = regressor.predict(X, return_std="parts")  # pyright: ignore
         return cls(mean, model**2, noise**2)
 
@@ -50,6 +56,9 @@ def ensemble(members: Sequence[Predictive]) -> Predictive:
     """
     if not members:
         raise UsageError("an ensemble of no members; give one at least")
+    shapes = sorted({np.shape(member.mean) for member in members})
+    if len(shapes) > 1:
+        raise UsageError(f"members predict {shapes} rows; let all predict the same")
     mean, model, noise = (np.stack(part) for part in zip(*members, strict=True))
     return Predictive(mean.mean(0), model.mean(0) + mean.var(0), noise.mean(0))
 
@@ -76,11 +85,13 @@ def calibrate(y: ArrayLike, predictive: Predictive) -> Calibration:
 
     a and b are sought in 0.01 to 100, the degrees of freedom in 2.1 to 200.
 
-    Raises UsageError where y and the predictions are of different lengths.
+    Raises UsageError where y and the predictions are of different lengths, or y is not finite.
     """
     y = np.asarray(y, float)
     if y.shape != predictive.mean.shape:
         raise UsageError(f"y {y.shape} for predictions {predictive.mean.shape}; give as many")
+    if not np.isfinite(y).all():
+        raise UsageError("y has values that are no finite numbers; leave these rows out")
     bounds = [(np.log(0.01), np.log(100))] * 2 + [(np.log(2.1), np.log(200))]
 
     def loss(log_values: np.ndarray) -> float:

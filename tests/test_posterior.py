@@ -1,5 +1,6 @@
 """The trained posterior: moments against samples, pruning, Keras, files."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -213,7 +214,12 @@ def test_files_that_hold_no_posterior(tmp_path):
     good = draw().save(path).read_bytes()
     np.save(tmp_path / "array.npy", X)
     np.savez(tmp_path / "arrays.npz", X=X)
+    arrays = dict(np.load(path))
+    unknown = json.loads(str(arrays["settings"])) | {"likelihood": ["poisson", {}]}
     others = [(tmp_path / name).read_bytes() for name in ("array.npy", "arrays.npz")]
+    for settings in ["no JSON", '{"format": 4}', json.dumps(unknown)]:
+        np.savez(tmp_path / "settings.npz", **arrays | {"settings": settings})
+        others.append((tmp_path / "settings.npz").read_bytes())
     for content in [b"", b"text", good[:100], good[: len(good) // 2], *others]:
         path.write_bytes(content)
         with pytest.raises(UsageError, match="is no file that Posterior"):

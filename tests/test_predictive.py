@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_friedman1
 
-from emtdamp import EMTDAMPRegressor, Predictive, calibrate, ensemble
+from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor, Predictive, calibrate, ensemble
 from emtdamp.errors import UsageError
 from emtdamp.predictive import Calibration
 
@@ -74,3 +74,9 @@ def test_bad_input_is_refused():
         ensemble([])
     with pytest.raises(UsageError, match=r"y \(3,\) for predictions \(4,\)"):
         calibrate(np.zeros(3), predictions(4))
+    with pytest.raises(UsageError, match="y has values that are no finite numbers"):
+        calibrate(np.array([0.0, np.nan]), predictions(2))
+    with pytest.raises(UsageError, match=r"members predict \[\(3,\), \(4,\)\] rows"):
+        ensemble([predictions(4), predictions(3)])
+    with pytest.raises(UsageError, match="EMTDAMPClassifier is no regressor"):
+        Predictive.of(EMTDAMPClassifier(), np.zeros((2, 2)))

@@ -1,6 +1,9 @@
 """What both estimators share: parameters, checks, scaling, fitting, the streaming posterior."""
 
+import warnings
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -152,14 +155,15 @@ class EMTDAMP(BaseEstimator):
         warm = self.warm_start and hasattr(self, "_progress")
         if warm:
             self._check_continues(X, "set warm_start=False")
-        X, y, weight = self._validate(X, y, sample_weight, reset=not warm)
-        if warm:
-            self._check_data_continue(X, y)
-        else:
-            self._forget()
-            self._learn_scales(X, y, weight)
-        progress = fitting.restart(self._progress) if warm else None
-        self._train(X, y, weight, progress, monitor=monitor)
+        with self._all_or_nothing():
+            X, y, weight = self._validate(X, y, sample_weight, reset=not warm)
+            if warm:
+                self._check_data_continue(X, y)
+            else:
+                self._forget()
+                self._learn_scales(X, y, weight)
+            progress = fitting.restart(self._progress) if warm else None
+            self._train(X, y, weight, progress, monitor=monitor)
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -167,14 +171,45 @@ class EMTDAMP(BaseEstimator):
         first = not hasattr(self, "posterior_")
         if not first:
             self._check_continues(X, "start anew with fit")
-        X, y, weight = self._validate(X, y, sample_weight, first, classes)
-        if first:
-            self._learn_scales(X, y, weight)
-        progress = getattr(self, "_progress", None)
-        if progress is not None:
-            progress = fitting.settle(progress)
-        self._train(X, y, weight, progress, streaming=True)
+        with self._all_or_nothing():
+            X, y, weight = self._validate(X, y, sample_weight, first, classes)
+            progress = getattr(self, "_progress", None)
+            if first:
+                self._check_first_batch(y)
+                self._learn_scales(X, y, weight)
+            if progress is not None:
+                self._warn_of_new_columns(X)
+                progress = fitting.settle(progress)
+            self._train(X, y, weight, progress, streaming=True)
         return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """What fails in the block leaves the estimator as it was."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _check_first_batch(self, y):
+        """Raise where a stream cannot begin with these y."""
+
+    def _warn_of_new_columns(self, X):
+        new = self._new_columns(X)
+        if len(new):
+            warnings.warn(
+                f"columns {new} of X vary, but were constant in the batch that a stream began with "
+                "and so have no scale: they are left out; begin with rows in which they vary",
+                stacklevel=4,
+            )
+
+    def _new_columns(self, X) -> np.ndarray:
+        """Those that vary here, but have no weights."""
+        with np.errstate(over="ignore"):
+            return np.flatnonzero(~self._scaling.live & (np.ptp(X, axis=0) > 0))
 
     def _check_continues(self, X, way_out):
         """Raise where the network or the columns are not those of the posterior to go on from."""
@@ -185,6 +220,11 @@ class EMTDAMP(BaseEstimator):
             raise UsageError(
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r} cannot go on from a posterior of "
                 f"{fitted}; give {fitted}, or {way_out}"
+            )
+        if progress is not None and self.activation != self.posterior_.activation:
+            raise UsageError(
+                f"activation={self.activation!r} cannot go on from weights that were learnt with "
+                f"{self.posterior_.activation!r}; give this, or {way_out}"
             )
         shape = np.shape(X)
         if len(shape) == 2 and shape[1] != self.n_features_in_:
@@ -202,7 +242,7 @@ class EMTDAMP(BaseEstimator):
                 f"y has the classes {classes[np.unique(y)]}, which cannot go on from a posterior "
                 f"of {classes}; give all of these, use partial_fit, or set warm_start=False"
             )
-        new = np.flatnonzero(~self._scaling.live & (np.ptp(X, axis=0) > 0))
+        new = self._new_columns(X)
         if len(new):
             raise UsageError(
                 f"columns {new} of X vary, but were constant in the fit that warm_start goes on "
@@ -254,16 +294,17 @@ class EMTDAMP(BaseEstimator):
         data = Data(self._scaling(X), self._scale_y(y), weight)
         rows, inputs = data.x.shape
         recipe = self._recipe(data)
+        small = inflation.LEAST_ROWS <= rows < fitting.SMALL
         if streaming:
             recipe = recipes.stream(recipe)
-            if hasattr(self, "posterior_"):  # what was chosen for it holds for what follows
-                recipe = recipe._replace(inflation=self.posterior_.inflation)
-                if self.slab == "auto":
-                    recipe = recipe._replace(slab=self.slab_)
-        elif self.inflation != "auto":
-            recipe = recipe._replace(inflation=float(self.inflation))
-        elif inflation.LEAST_ROWS <= rows < fitting.SMALL:
+        if progress is not None and (streaming or small):  # what was chosen for it holds
+            recipe = recipe._replace(inflation=self.posterior_.inflation)
+            if self.slab == "auto" and self.slab_ in self._slabs(recipe):
+                recipe = recipe._replace(slab=self.slab_)
+        elif small and self.inflation == "auto" and not streaming:
             recipe = self._by_held_out_rows(recipe, data, seed)
+        if self.inflation != "auto":
+            recipe = recipe._replace(inflation=float(self.inflation))
         if progress is None:
             progress = fitting.start(recipe, inputs, self._outputs, seed)
         else:
@@ -313,22 +354,21 @@ class EMTDAMP(BaseEstimator):
             part_of=part_of,
         )
 
+    def _slabs(self, recipe: fitting.Recipe) -> tuple[float, ...]:
+        """Those that held-out rows choose from."""
+        classes = self._outputs if isinstance(self._likelihood, ProbitProduct) else 0
+        return recipes.slabs(self.get_params(), recipe, classes)
+
     def _by_held_out_rows(self, recipe: fitting.Recipe, data: Data, seed: int) -> fitting.Recipe:
         """With the `inflation` and the slab that suit like fits without a fifth of the rows.
 
         Minibatches and padding are those of all rows, so that all run one compiled epoch.
         """
         rows = len(data.x)
-        labels = data.y if data.y.ndim == 1 else None
-        if labels is not None and np.bincount(labels)[np.unique(labels)].min() < 2:
-            labels = None
-        left, out = train_test_split(
-            np.arange(rows), test_size=0.2, random_state=seed, stratify=labels
-        )
+        left, out = inflation.hold_out(data, seed)
         some, others = (Data(*(part[index] for part in data)) for index in (left, out))
         found = []
-        classes = self._outputs if data.y.ndim == 1 else 0
-        for slab in recipes.slabs(self.get_params(), recipe, classes):
+        for slab in self._slabs(recipe):
             inner = self._recipe(some, part_of=rows)._replace(slab=slab)
             start = fitting.start(inner, data.x.shape[1], self._outputs, seed)
             fit = fitting.train(some, self._likelihood, inner, start, seed, padded_like=rows)

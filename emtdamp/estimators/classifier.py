@@ -51,8 +51,17 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
     def _encode(self, y, reset, classes):
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
+        if classes is not None:
+            classes = np.unique(classes)
+            if classes.dtype.kind == "f" and not np.isfinite(classes).all():
+                raise UsageError(f"classes={classes} are not all finite; leave the others out")
         if reset:
-            self.classes_ = np.unique(y if classes is None else classes)
+            self.classes_ = np.unique(y) if classes is None else classes
+        elif classes is not None and not np.array_equal(classes, self.classes_):
+            raise UsageError(
+                f"classes={classes} are not those of the first call, {self.classes_}; give these, "
+                "or none"
+            )
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise UsageError(

@@ -19,7 +19,8 @@ PARAMETERS = """
     how much, and where). It is no posterior by Bayes' rule. What a prediction says of its doubt is
     set right on small data, 30 to 1,999 rows, by one factor on the variance of the network's
     output (`Posterior.inflation`): a second fit, without a fifth of the rows, finds the one that
-    makes these most probable.
+    makes these most probable. Rows of equal inputs
+    are held out together; near copies of rows are not known as such, and make it trust too much.
 
     Inputs are centred and divided by the larger of their standard deviation and a share of their
     range, {share}, so that a rare pixel does not explode; constant ones are ignored.
@@ -47,8 +48,8 @@ PARAMETERS = """
         or 1 and goes on by EM, a layer each; the last layer's is held, since only its ratio to
         the noise matters.
     noise : variance of the output noise in units of y squared; "auto" and "learn" learn it by
-        EM, down to a ten-thousandth of the variance of y. For classes it is the probit's v, and
-        "auto" is 1.
+        EM, in networks down to a ten-thousandth of the variance of y. For classes it is the
+        probit's v, and "auto" is 1.
     inflation : factor above 0 on the variance of the network's output in predictions. "auto" finds
         it on held-out rows below 2,000 rows, which takes a second fit (of classes one for each slab
         that may be); from there on it is 1 for classes and undoes the counting of rows for
@@ -61,7 +62,8 @@ PARAMETERS = """
     early_stopping : hold out `validation_fraction` of the rows, keep the iterate with the highest
         log predictive density there, stop after `n_iter_no_change` iterations without a higher one.
     warm_start : `fit` starts from the posterior of the fit before, and keeps the scales of X and
-        y, which are the units of its weights. Columns, classes and hidden layers must be the same.
+        y, which are the units of its weights, rates and slabs that EM has learnt, and what was
+        chosen on held-out rows. Columns, classes and hidden layers must be the same.
     random_state : int, RandomState or None: starting means, order of rows, rows held out.
     verbose : print a line an EM iteration.
 

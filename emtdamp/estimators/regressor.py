@@ -19,7 +19,8 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
     By default in its decoupled form, which is ours, as `EMTDAMPClassifier` describes it; EM learns
     the noise v.
 
-    y = z + eps, z the output of the network, eps ~ N(0, v); y is standardised inside. Without
+    y = z + eps, z the output of the network, eps ~ N(0, v); y is standardised inside, and v is one
+    number there: outputs with noise of their own are better learnt one by one. Without
     hidden layers the posterior is exact: Bayesian linear regression, whatever the inputs'
     correlations, and batches given to `partial_fit` leave what one `fit` leaves.
 
@@ -42,6 +43,13 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         Scales are those of the first rows seen; the linear model revises them with each batch.
         """
         return self._partial_fit(X, y, sample_weight)
+
+    def _check_first_batch(self, y):
+        if recipes.hidden(self.get_params()) and not np.ptp(y, axis=0).all():
+            raise UsageError(
+                "y is constant in the batch that a stream begins with, which sets its scale; "
+                "begin with rows of two values of y at least"
+            )
 
     def predict(self, X, return_std: bool | str = False):
         """(B,) or (B, J) posterior predictive mean.

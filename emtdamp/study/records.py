@@ -40,10 +40,16 @@ def check_out(out: Path, overwrite: bool = False) -> None:
         UsageError: `out` is a file, an earlier run without `overwrite`, somebody else's folder, or
             lies where nothing can be written.
     """
+    if out == Path():
+        raise UsageError("the folder one is in cannot be written anew; give the name of another")
     if not out.exists():
         parent = next(p for p in out.absolute().parents if p.exists())
-        if not parent.is_dir() or not os.access(parent, os.W_OK):
-            raise UsageError(f"{out} cannot be made: {parent} is not a folder one can write to")
+        try:
+            tempfile.TemporaryDirectory(dir=parent).cleanup()
+        except OSError as error:
+            raise UsageError(
+                f"{out} cannot be made: {parent} is not a folder one can write to"
+            ) from error
         return
     if not out.is_dir():
         raise UsageError(f"{out} is a file; give a folder that is new or empty")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 from scipy.optimize import minimize_scalar
+from sklearn.model_selection import train_test_split
 
 if TYPE_CHECKING:
     from emtdamp.posterior import Posterior
@@ -24,6 +25,7 @@ BOUNDS = (1e-4, 5.35e11)
 # sd of what is believed of log f beforehand: a factor of 4 is no surprise
 PRIOR_SD = float(np.log(4.0))
 LEAST_ROWS = 30  # with fewer rows there are too few to hold out
+HELD_OUT = 0.2
 
 
 class Choice(NamedTuple):
@@ -48,6 +50,46 @@ def _at(posterior: "Posterior", w: np.ndarray, var: np.ndarray, y: np.ndarray) -
     noise, targets = tf.constant(posterior.noise, w.dtype), tf.constant(y, w.dtype)
     found = posterior.likelihood(tf.constant(w), tf.constant(var, w.dtype), targets, noise)
     return found.log_partition.numpy()
+
+
+def hold_out(data: "Data", seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the rows to learn from, and of a fifth of them held out.
+
+    Copies of a row stay together: where one was learnt, the other is no new row. Classes are shared
+    out evenly where there are enough rows of each.
+    """
+    rows = len(data.x)
+    first, group = _groups(data.x)
+    labels = data.y[first] if data.y.ndim == 1 else None
+    if labels is not None:
+        counts = np.bincount(labels)
+        counts = counts[counts > 0]
+        if counts.min() < 2 or len(counts) > np.ceil(HELD_OUT * len(first)):
+            labels = None
+    parts = train_test_split(
+        np.arange(len(first)), test_size=HELD_OUT, random_state=seed, stratify=labels
+    )
+    if len(first) == rows:
+        left, out = parts
+    else:
+        left, out = (np.flatnonzero(np.isin(group, part)) for part in parts)
+    return left, out
+
+
+def _groups(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first row of each group of copies, (G,), and the group of each row, (B,), in order.
+
+    Rows that agree are copies where that cannot be chance: were the columns independent, of the
+    distinct rows less than one pair would agree. New rows of a few discrete columns agree as well.
+    """
+    _, first, group = np.unique(x, axis=0, return_index=True, return_inverse=True)
+    if LEAST_ROWS <= len(first) < len(x):
+        counts = [np.unique(column, return_counts=True)[1] for column in x[first].T]
+        agree = np.sum([np.log(np.mean((n / len(first)) ** 2) * len(n)) for n in counts])
+        if 2 * np.log(len(first)) - np.log(2) + agree < 0:
+            place = np.argsort(np.argsort(first))
+            return np.sort(first), place[group.reshape(-1)]
+    return np.arange(len(x)), np.arange(len(x))
 
 
 def choose(posterior: "Posterior", data: "Data", expected: float) -> Choice:

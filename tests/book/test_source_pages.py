@@ -1,5 +1,6 @@
 """The pages as they are committed: links, parameters, no outputs."""
 
+import ast
 import os
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def test_notebook_begins_with_its_parameters(notebook):
     first = next(cell for cell in cells if cell.cell_type == "code")
     assert "parameters" in first.metadata.get("tags", [])
     assert all(each.meaning for each in pages.parameters(first.source))  # a trailing comment each
+
+
+def test_no_cell_assigns_a_parameter(notebook):
+    cells = [c for c in nbformat.read(BOOK / f"{notebook}.ipynb", 4).cells if c.cell_type == "code"]
+    declared = {each.name for each in pages.parameters(cells[0].source)}
+    for cell in cells[1:]:
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                assert node.id not in declared, f"{node.id} is a parameter of the page"
 
 
 def test_notebook_is_committed_without_outputs(notebook):

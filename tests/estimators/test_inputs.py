@@ -396,3 +396,98 @@ def test_two_outputs_of_different_size():
     model = linear().fit(X, y)
     assert np.isfinite(model.predict(X, return_std=True)).all()
     assert_allclose(model.predict(X)[:, 2] / 1e20, model.predict(X)[:, 0] / 1e-20, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows, classes", [(30, 7), (60, 13), (100, 25)])
+def test_more_classes_than_rows_to_hold_out(rows, classes):
+    labels = np.arange(rows) % classes
+    model = classifier(em_iters=2).fit(X[:rows], labels)
+    assert_allclose(model.predict_proba(X).sum(1), 1, rtol=1e-5)
+
+
+def test_a_fit_that_fails_leaves_what_was_learnt():
+    model = classifier(em_iters=2).fit(X, LABELS)
+    before, state = model.predict_proba(X), dict(vars(model))
+    fails = [
+        (X, np.full(ROWS, "maybe"), {}),
+        (X[:, :2] * 1e200, LABELS, {}),
+        (X, np.where(Y > 0, "a", "b"), {"early_stopping": True, "validation_fraction": 0.001}),
+    ]
+    for x, labels, settings in fails:
+        with pytest.raises(UsageError):
+            model.set_params(**settings).fit(x, labels)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(early_stopping=False).fit(X[:50], LABELS[:50], monitor=interrupted)
+    model.set_params(validation_fraction=0.1)
+    assert vars(model).keys() == state.keys()
+    assert_array_equal(model.predict_proba(X), before)
+    assert set(model.predict(X)) == {"yes", "no"}
+    model.partial_fit(X, LABELS)
+
+
+def interrupted(row, posterior):
+    raise KeyboardInterrupt
+
+
+def test_a_column_that_a_stream_has_no_scale_for_is_named():
+    still = X.copy()
+    still[:40, 0] = 0
+    model = regressor().partial_fit(still[:40], Y[:40])
+    with pytest.warns(UserWarning, match=r"columns \[0\] of X vary, but were constant"):
+        model.partial_fit(still[40:], Y[40:])
+    assert model.active_groups_[0].tolist() == [False, True, True]
+    line = linear().partial_fit(still[:40], Y[:40]).partial_fit(still[40:], Y[40:])
+    assert line.score(still[40:], Y[40:]) > 0.95  # it revises its scales
+
+
+def test_a_stream_does_not_begin_without_a_scale_of_y():
+    for y in (Y[:1], np.ones(1)):
+        with pytest.raises(UsageError, match="y is constant in the batch that a stream begins"):
+            regressor().partial_fit(X[:1], y)
+    model = regressor()
+    with pytest.raises(UsageError, match="of two values of y at least"):
+        model.partial_fit(X, np.stack([Y, np.full(ROWS, 3.0)], 1))
+    assert not hasattr(model, "posterior_") and not hasattr(model, "n_features_in_")
+    assert np.isfinite(linear().partial_fit(X[:1], Y[:1]).predict(X)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_stream_of_small_batches_whatever_the_unit(scale):
+    model = regressor()
+    for rows in np.split(np.arange(ROWS), 30):
+        model.partial_fit(scale * X[rows], scale * Y[rows])
+    assert model.score(scale * X, scale * Y) > 0.9
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_a_given_inflation_is_a_streams_too(make):
+    y = Y if make is regressor else LABELS
+    model = make(inflation=7.0, em_iters=2).partial_fit(X, y)
+    assert model.posterior_.inflation == 7.0
+    model = make(em_iters=2).fit(X, y).set_params(inflation=3.0).partial_fit(X, y)
+    assert model.posterior_.inflation == 3.0
+
+
+def test_classes_of_a_later_call():
+    model = classifier().partial_fit(X, LABELS, classes=["no", "yes"])
+    model.partial_fit(X, LABELS, classes=["yes", "no"])
+    with pytest.raises(UsageError, match="are not those of the first call"):
+        model.partial_fit(X, LABELS, classes=["no", "perhaps", "yes"])
+    with pytest.raises(UsageError, match="are not all finite"):
+        classifier().partial_fit(X, Y > 0, classes=[0.0, 1.0, np.nan])
+
+
+@pytest.mark.parametrize("how", ["fit", "partial_fit"])
+def test_another_activation_cannot_go_on(how):
+    model = regressor(em_iters=2, warm_start=True).fit(X, Y).set_params(activation="tanh")
+    with pytest.raises(UsageError, match="activation=.tanh. cannot go on from weights"):
+        getattr(model, how)(X, Y)
+
+
+def test_a_warm_fit_keeps_what_held_out_rows_have_chosen():
+    model = classifier(warm_start=True).fit(X, LABELS)
+    slab, factor = model.slab_, model.posterior_.inflation
+    for _ in range(2):
+        model.set_params(em_iters=1).fit(X, LABELS)
+        assert (model.slab_, model.posterior_.inflation) == (slab, factor)
+    assert model.set_params(inflation=2.0).fit(X, LABELS).posterior_.inflation == 2.0

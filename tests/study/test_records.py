@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -80,6 +81,17 @@ def test_somebody_elses_folder_is_never_replaced(tmp_path, content):
         with pytest.raises(UsageError, match="not a run's"):
             write(tmp_path, overwrite=overwrite)
     assert [p.name for p in tmp_path.iterdir()] == [content]
+
+
+def test_where_nothing_can_be_made_is_refused_before_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in ("", "."):
+        with pytest.raises(UsageError, match="the folder one is in cannot be written anew"):
+            records.check_out(Path(out))
+    with pytest.raises(UsageError, match="/proc is not a folder one can write to"):
+        records.check_out(Path("/proc/run"))
+    records.check_out(Path("new"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_refused(tmp_path):

@@ -206,6 +206,38 @@ def test_held_out_rows_choose_the_slab_of_a_small_classifier():
         assert regressor.slab_ == recipes.SLAB
 
 
+def test_copies_of_rows_are_held_out_together():
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(100, 4)), 3, 0)[rng.permutation(300)]
+    y = np.zeros(300, np.int32)
+    left, out = inflation.hold_out(Data(x, y, np.ones(300)), seed=0)
+    assert_array_equal(np.sort(np.concatenate([left, out])), np.arange(300))
+    assert len(out) == 60
+    assert not {*map(tuple, x[left])} & {*map(tuple, x[out])}
+
+
+@pytest.mark.parametrize("columns", [0, 1, 3, 10])
+def test_rows_of_few_discrete_columns_are_no_copies(columns):
+    x = np.random.default_rng(0).integers(0, 2, (400, max(columns, 1))).astype(float)
+    x[:, columns:] = 1.0
+    data = Data(x, np.arange(400, dtype=np.int32) % 2, np.ones(400))
+    left, out = inflation.hold_out(data, seed=3)
+    expected = train_test_split(np.arange(400), test_size=0.2, random_state=3, stratify=data.y)
+    assert_array_equal(left, expected[0])
+    assert_array_equal(out, expected[1])
+
+
+def test_repeated_rows_do_not_make_a_classifier_sure():
+    X, y = make_classification(300, 60, n_informative=6, n_redundant=0, flip_y=0.1, random_state=2)
+    some, held_x, labels, held_y = train_test_split(X, y, test_size=0.5, random_state=0, stratify=y)
+    thrice = [np.repeat(part, 3, 0) for part in (some, labels)]
+    plain, copies = (
+        EMTDAMPClassifier((30,), random_state=0).fit(*data) for data in ((some, labels), thrice)
+    )
+    losses = [log_loss(held_y, model.predict_proba(held_x)) for model in (plain, copies)]
+    assert losses[1] < losses[0] + 0.15  # rows held out one by one: 2.5 for 0.66
+
+
 def test_rows_of_hardly_any_weight_leave_the_width_of_y():
     X, y = small(120)
     model = EMTDAMPRegressor(random_state=0).fit(X, y, sample_weight=np.full(120, 1e-3))
