@@ -1,5 +1,6 @@
 # make book      build the book (trains everything) into book/_build/html
 # make test      lint, type check and test
+# make check     the fast part of it, in three minutes
 # make env       only set up .venv
 # make sweep-X   run the long study sweeps/X.yml, or what is missing of it, and write sweeps/X.csv
 # make bench     time epochs side by side with Adam's (a quarter of an hour), write sweeps/speed.csv
@@ -16,7 +17,7 @@ HTML := book/_build/html/index.html
 export TF_CPP_MIN_LOG_LEVEL := 2
 export TF_ENABLE_ONEDNN_OPTS := 0
 
-.PHONY: env book test bench lock clean
+.PHONY: env book test check lint bench lock clean
 .DELETE_ON_ERROR:
 
 env: .venv/.installed
@@ -41,11 +42,19 @@ $(HTML): .venv/.installed $(SOURCES)
 	rm -rf book/_build book/_generated
 	$(BIN)/jupyter-book build -W -n --keep-going book
 
-test: .venv/.installed
+# One thread a process: they share the processors by files of tests.
+PYTEST := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
+
+test: lint
+	$(PYTEST)
+
+check: lint
+	$(PYTEST) -m "not slow and not book"
+
+lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
-	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 sweep-%: .venv/.installed
 	$(BIN)/python -m emtdamp.study.sweep sweeps/$*.yml --jobs 2

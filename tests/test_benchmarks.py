@@ -7,6 +7,8 @@ from benchmarks import __main__ as command
 from benchmarks import accuracy, epochs, timing
 from emtdamp.study import pages
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["em", "keras_adam", "xla_adam", "products"])
 def test_each_epoch_runs_and_takes_time(name):

@@ -14,6 +14,8 @@ from emtdamp.cli import main
 from emtdamp.errors import EmtdampError
 from emtdamp.metrics import classification_scores
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--em-iters", "2", "--train-size", "300", "--hidden", "16", "--seed", "3"]
 BOSTON = ["train", "boston", "--split", "4", "--hidden", "8", "--em-iters", "3", "--seed", "1"]
 

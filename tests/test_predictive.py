@@ -9,6 +9,8 @@ from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor, Predictive, calibrate, 
 from emtdamp.errors import UsageError
 from emtdamp.predictive import Calibration
 
+pytestmark = pytest.mark.slow
+
 
 def predictions(rows, seed=0):
     rng = np.random.default_rng(seed)

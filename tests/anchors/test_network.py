@@ -21,6 +21,7 @@ sum, comes out several times too large. Three things follow, a test each.
 from functools import cache
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from emtdamp.baselines import nuts
@@ -28,6 +29,8 @@ from emtdamp.messages import damp, equilibrium
 from emtdamp.messages.activations import relu
 from emtdamp.messages.damp import Batch, Network, Rates
 from emtdamp.messages.likelihoods import GaussianNoise
+
+pytestmark = pytest.mark.slow
 
 NETWORK = Network(relu, GaussianNoise())
 F64 = tf.float64

@@ -5,6 +5,8 @@ import pytest
 
 from emtdamp.baselines import nuts
 
+pytestmark = pytest.mark.slow
+
 
 def test_table_is_converged():
     table = nuts.table()

@@ -5,6 +5,8 @@ import pytest
 from emtdamp.baselines import Adam, Gradual, GroupLasso, GroupSNIP, Magnitude, choose
 from emtdamp.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_table_has_every_candidate():
     tried = [tuple(row.values())[:4] for row in choose.table()]

@@ -21,6 +21,8 @@ from emtdamp.baselines import (
 )
 from emtdamp.errors import EmtdampError, UsageError
 
+pytestmark = pytest.mark.slow
+
 METHODS = [Adam(), Magnitude(fine_tune=0.3), GroupLasso(), GroupSNIP(), Gradual(), AMP()]
 PRUNED = {"sparsity": 0.5, "input_sparsity": 0.25, "random_state": 0}
 

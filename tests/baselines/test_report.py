@@ -10,6 +10,8 @@ from emtdamp.baselines import report
 from emtdamp.baselines.report import ReportSettings, State, train
 from emtdamp.errors import EmtdampError, UsageError
 
+pytestmark = pytest.mark.slow
+
 TINY = {"hidden": 16, "em_iters": 2, "seed": 3}
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+pytestmark = pytest.mark.book
+
 SECONDS = 1000  # playwright counts in milliseconds
 
 

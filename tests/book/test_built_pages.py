@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup, Tag
 
+pytestmark = pytest.mark.book
+
 UNRESOLVED = re.compile(r"\{(glue|numref|eq|ref|doc|cite)\b|glue:text")
 ELSEWHERE = re.compile(r"(url\(|@import)\s*[\"']?(https?:)?//")
 ADDRESSES = {"href", "src", "srcset", "data", "poster", "action"}

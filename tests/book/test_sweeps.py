@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from emtdamp.cli import main
+
+pytestmark = pytest.mark.book
 
 ROOT = Path(__file__).parents[2]
 

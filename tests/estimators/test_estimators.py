@@ -20,6 +20,8 @@ from emtdamp.training import recipes
 from emtdamp.training.em import Schedule
 from tests.exact import gaussian_regression
 
+pytestmark = pytest.mark.slow
+
 
 @parametrize_with_checks([EMTDAMPClassifier(), EMTDAMPRegressor()])
 def test_scikit_learn_checks(estimator, check):

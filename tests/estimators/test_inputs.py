@@ -13,6 +13,8 @@ from sklearn.exceptions import NotFittedError
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 # one shape of data and one network: few epochs are compiled
 ROWS = 120
 RNG = np.random.default_rng(0)
@@ -480,7 +482,7 @@ def test_classes_of_a_later_call():
 @pytest.mark.parametrize("how", ["fit", "partial_fit"])
 def test_another_activation_cannot_go_on(how):
     model = regressor(em_iters=2, warm_start=True).fit(X, Y).set_params(activation="tanh")
-    with pytest.raises(UsageError, match="activation=.tanh. cannot go on from weights"):
+    with pytest.raises(UsageError, match=r"activation=.tanh. cannot go on from weights"):
         getattr(model, how)(X, Y)
 
 

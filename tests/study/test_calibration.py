@@ -9,6 +9,8 @@ from emtdamp.messages import damp, equilibrium
 from emtdamp.messages.damp import Batch
 from emtdamp.study import pages, teachers
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_linear_teacher_is_predicted_as_well_as_it_is_known():
     predicted, actual = [], []

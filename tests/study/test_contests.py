@@ -9,6 +9,8 @@ from emtdamp.baselines import AMP, Adam, Gradual, GroupLasso, choose
 from emtdamp.errors import UsageError
 from emtdamp.study import contests, runs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def digits():

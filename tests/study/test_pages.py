@@ -41,7 +41,7 @@ def run(shell, *cells):
     return [output.data for output in captured.outputs]
 
 
-START = "from emtdamp import pages\npage = pages.start('04-results')"
+START = "from emtdamp.study import pages\npage = pages.start('04-results')"
 
 
 def start(shell, *before):

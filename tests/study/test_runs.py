@@ -10,6 +10,8 @@ from emtdamp import EMTDAMPRegressor, metrics
 from emtdamp.errors import UsageError
 from emtdamp.study import runs
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = runs.Settings(hidden=8, em_iters=3, sparsity=0.5, seed=1)
 
 

@@ -7,6 +7,8 @@ from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor, datasets, metrics
 from emtdamp.baselines import report
 from emtdamp.study import contests, pages, runs
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_of_the_report_from_the_study():
     study = pages.study("report-seeds")

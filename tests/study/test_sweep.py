@@ -11,13 +11,15 @@ from nbformat.v4 import new_code_cell, new_notebook
 from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.study import sweep
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = """\
 sparsity: float = 0.5  # fraction removed
 seed: int = 0  # seed
 stop: bool = False  # early stopping
 data: str = "mnist"  # data set
 """
-START = "from emtdamp import pages\npage = pages.start('tiny')"
+START = "from emtdamp.study import pages\npage = pages.start('tiny')"
 RECORD = "page.record({'score': seed + sparsity, 'whole': 10 * seed})"
 
 

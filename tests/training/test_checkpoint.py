@@ -16,6 +16,8 @@ from emtdamp.messages.likelihoods import ProbitProduct
 from emtdamp.training import checkpoint, fitting, recipes
 from emtdamp.training.fitting import Data
 
+pytestmark = pytest.mark.slow
+
 X, Y = make_classification(240, 6, n_informative=4, n_classes=3, random_state=0)
 GIVEN = Data(X, Y.astype(np.int32), np.ones(240))
 SETTINGS = {

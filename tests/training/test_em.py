@@ -18,6 +18,8 @@ from emtdamp.messages.prior import GroupPrior
 from emtdamp.training import em
 from tests.exact import gaussian_regression
 
+pytestmark = pytest.mark.slow
+
 
 def start(sizes, seed=0, dtype=tf.float64, slab=10.0):
     rng, layers = np.random.default_rng(seed), []

@@ -13,6 +13,8 @@ from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.training import fitting, recipes
 from emtdamp.training.fitting import Data
 
+pytestmark = pytest.mark.slow
+
 
 def data(rows=90, inputs=3, seed=0):
     rng = np.random.default_rng(seed)

@@ -18,6 +18,8 @@ from emtdamp.posterior import Posterior
 from emtdamp.training import fitting, inflation, recipes
 from emtdamp.training.fitting import Data
 
+pytestmark = pytest.mark.slow
+
 
 def choose(*given, **more):
     return inflation.choose(*given, **more).factor
