@@ -49,19 +49,30 @@ RAW = Units()  # what goes in and out is what the network sees
 
 @dataclass(frozen=True)
 class Posterior:
-    """Posterior of a network with L layers of weights.
+    """Posterior of a network with L layers of weights: what a fit leaves.
 
-    mean, var: L arrays (N+1, J), bias last; zero in the rows of inactive groups.
-    active, log_odds: L arrays (n,), of the inputs and of each hidden layer's neurons; log_odds
-        is +inf where nothing was pruned.
-    noise: v, of the network's outputs. activation: a key of `activations.ACTIVATIONS`.
-    likelihood: the output factor.
-    kept_inputs: which of the `inputs` columns the first layer reads; all, before `prune`.
-    x_units, y_units: of the `inputs` columns and of a regression's outputs.
-    inflation: factor > 0 on the outputs' variances, which are all that a prediction says of the
-        weights: `var` counts each row several times, and its groups are independent. In `var`
-        itself it would bend the mean: of a wide Gaussian a ReLU passes on more than of a
-        narrow one.
+    Parameters
+    ----------
+    mean, var : L arrays (N+1, J)
+        Of the weights, the bias's row last; zero in the rows of inactive groups.
+    active, log_odds : L arrays (n,)
+        Of the inputs and of each hidden layer's neurons; log_odds is +inf where nothing was pruned.
+    noise : float
+        v, of the network's outputs.
+    activation : str
+        "relu", "tanh" or "identity".
+    likelihood : GaussianNoise or ProbitProduct
+        The output factor.
+    inputs : int
+        Columns of x that it takes, also after pruning.
+    kept_inputs : integer array
+        Which of these the first layer reads; all, before `prune`.
+    x_units, y_units : Units
+        Centre and scale of the columns, and of a regression's outputs.
+    inflation : float above 0
+        Factor on the outputs' variances, which are all that a prediction says of the weights:
+        `var` counts each row several times, and its groups are independent. In `var` itself it
+        would bend the mean: of a wide Gaussian a ReLU passes on more than of a narrow one.
     """
 
     mean: tuple[np.ndarray, ...]

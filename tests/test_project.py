@@ -1,5 +1,6 @@
 """The project's own files agree with each other."""
 
+import importlib
 import re
 import subprocess
 import tomllib
@@ -66,6 +67,59 @@ def test_the_readme_shows_the_two_commands_and_only_flags_that_exist():
     assert shown
     for words in shown:
         parser().parse_args(words.split())
+
+
+def test_the_public_names_are_the_same_everywhere():
+    public = set(emtdamp.__all__)
+    assert emtdamp.__doc__ is not None and public <= set(dir(emtdamp))
+    assert public <= set(re.findall(r"`(\w+)`", emtdamp.__doc__))
+    page = (ROOT / "book" / "81-api.md").read_text("utf-8")
+    assert (
+        set(re.findall(r"^\.\. auto\w+:: emtdamp\.(\w+)$", page, re.MULTILINE))
+        - {
+            "datasets",
+            "metrics",
+        }
+        == public
+    )
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = re.findall(r"^\s*from emtdamp import (.+)$", readme, re.MULTILINE)
+    assert {name for line in shown for name in line.split(", ")} - {"datasets"} <= public
+    for name in public:
+        assert re.search(rf"\b{name}\b", readme), name
+        assert getattr(emtdamp, name).__doc__
+    with pytest.raises(AttributeError, match="has no attribute 'EMTDAMP'"):
+        emtdamp.EMTDAMP  # noqa: B018
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_what_the_map_names_exists(page):
+    text = (ROOT / page).read_text("utf-8")
+    for path in set(re.findall(r"`((?:emtdamp|book|sweeps|tests|benchmarks)/[\w./-]*)`", text)):
+        if "NAME" not in path and "NN-" not in path and "_build" not in path:
+            assert (ROOT / path).exists(), path
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (ROOT / link).exists(), link
+    packages = ("messages", "training", "estimators", "study", "baselines")
+    places = ["", "emtdamp.", *(f"emtdamp.{package}." for package in packages)]
+    for dotted in set(re.findall(r"`(\w+(?:\.\w+)+)`", text)):
+        if dotted.endswith((".py", ".md", ".yml", ".csv", ".ipynb")):
+            continue
+        assert any(found(place + dotted) for place in places), dotted
+
+
+def found(path):
+    """Whether `package.module.name.attribute` exists."""
+    parts = path.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[cut:]:
+            thing = getattr(thing, name, None)
+        return thing is not None
+    return False
 
 
 def test_every_study_has_its_results_and_every_result_its_study():

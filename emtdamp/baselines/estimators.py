@@ -28,27 +28,39 @@ PARAMETERS = """
 
     Parameters
     ----------
-    method : one of `emtdamp.baselines`: Adam, Magnitude, GroupLasso, GroupSNIP, Gradual,
-        AMP; None is Adam().
-    hidden_layer_sizes : integers >= 1, neurons of each hidden layer, one at least.
-    activation : "relu", "tanh" or "identity".
-    sparsity : fraction of the neurons of each hidden layer to prune, in [0, 1): exactly
-        round(n (1 - sparsity)) stay, one at least.
-    input_sparsity : the same for the inputs that are not constant.
-    standardize : True: centre and scale the inputs as the EM-TDAMP estimators do it; False: take
-        them as they are, which suits pixels in [0, 1] better.
-    epochs : passes over the data; "auto" as EM-TDAMP's em_iters.
-    batch_size : rows of a minibatch; "auto" as EM-TDAMP's.
-    random_state : int, RandomState or None: first weights and order of rows.
+    method : Adam, Magnitude, GroupLasso, GroupSNIP, Gradual, AMP or None, default None
+        How it learns and prunes, all of `emtdamp.baselines`; None is Adam().
+    hidden_layer_sizes : int or tuple of int, default (100,)
+        Neurons of each hidden layer, 1 or more; one layer at least.
+    activation : "relu", "tanh" or "identity", default "relu"
+        The nonlinearity of the hidden layers.
+    sparsity : float in [0, 1), default 0.0
+        Fraction of the neurons of each hidden layer to prune: exactly round(n (1 - sparsity)) stay,
+        one at least.
+    input_sparsity : float in [0, 1), default 0.0
+        The same for the inputs that are not constant.
+    standardize : bool, default True
+        Centre and scale the inputs as the EM-TDAMP estimators do it, or take them as they are,
+        which suits pixels in [0, 1] better.
+    epochs : int or "auto", default "auto"
+        Passes over the data; "auto" as EM-TDAMP's em_iters.
+    batch_size : int or "auto", default "auto"
+        Rows of a minibatch; "auto" as EM-TDAMP's.
+    random_state : int, RandomState or None, default None
+        Of the first weights and the order of rows.
 
     Attributes
     ----------
-    network_ : a `Posterior`, for all but AMP of no width: log_probabilities, propagate, prune,
-        to_keras; it takes X as `fit`.
-    active_groups_ : boolean masks, of the columns of X and of the neurons of each hidden layer.
-    noise_variance_ : of regressions, in units of y squared.
-    history_ : a dict an epoch: mean training loss (AMP: log Z), active groups, seconds.
-    n_iter_ : epochs done.
+    network_ : Posterior
+        For all methods but AMP one of no width; it takes X as `fit` does.
+    active_groups_ : tuple of boolean arrays
+        Which columns of X, and which neurons of each hidden layer, are left.
+    noise_variance_ : float or array
+        Of regressions, in units of y squared.
+    history_ : list of dict
+        One an epoch: mean training loss (AMP: log Z), active groups, seconds.
+    n_iter_ : int
+        Epochs done.
 """
 
 

@@ -155,10 +155,10 @@ class Magnitude(Adam):
 
 @dataclass(frozen=True)
 class GroupLasso(Magnitude):
-    """Loss + penalty * sum over groups of sqrt(weights) |w|, by proximal steps (Yuan and Lin 2006).
+    """Loss + penalty * sum over groups of sqrt(weights) norm(w), by proximal steps.
 
-    After each step of Adam the groups' norms shrink; then the smallest are dropped and the rest is
-    trained on without the penalty.
+    The penalty of Yuan and Lin (2006). After each step of Adam the groups' norms shrink; then the
+    smallest are dropped and the rest is trained on without the penalty.
     """
 
     penalty: float = 0.3
@@ -174,10 +174,10 @@ class GroupLasso(Magnitude):
 
 @dataclass(frozen=True)
 class GroupSNIP(Adam):
-    """Pruned before training by |sum over the group of gradient * weight| (Lee et al. 2019).
+    """Pruned before training by the sums over groups of gradient times weight, their sizes.
 
-    That is the loss's sensitivity to a factor on the group, at the weights drawn, on `batches`
-    minibatches.
+    As Lee et al. (2019) have it for weights: that is the loss's sensitivity to a factor on the
+    group, at the weights drawn, on `batches` minibatches.
     """
 
     rate: float = 5e-3

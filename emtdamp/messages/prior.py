@@ -200,26 +200,32 @@ class GroupPrior:
 
     Parameters
     ----------
-    rules : L strings, inputs first, then the hidden layers; how the groups' rho is found:
-        "dense" (rho = 1: Gaussian prior, nothing pruned), "free" (one rho a layer, EM with the
-        Beta hyperprior), "steered" (the number of active groups is given: all patterns of `keep`
-        groups are equally likely beforehand, and the most probable one, the `keep` highest LLRs,
-        is taken as certain. The rho in the Info's log-odds puts exactly these above one half.
-        Inputs that share no weights are ranked by `relevance`, not by the LLR: data know some of
-        them far better than others, and under one slab that is wider than most weights, the LLR
-        sets such inputs behind those of which data say nothing),
-        "soft" (that rho, and its activities act as they are: the turbo exchange. Where LLRs are
+    rules : tuple of L str
+        Inputs first, then the hidden layers; how the groups' rho is found:
+
+        "dense": rho = 1, a Gaussian prior, nothing pruned.
+        "free": one rho a layer, EM with the Beta hyperprior.
+        "steered": the number of active groups is given. All patterns of `keep` groups are equally
+        likely beforehand, and the most probable one, the `keep` highest LLRs, is taken as certain.
+        The rho in the Info's log-odds puts exactly these above one half. Inputs that share no
+        weights are ranked by `relevance`, not by the LLR: data know some of them far better than
+        others, and under one slab that is wider than most weights, the LLR sets such inputs behind
+        those of which data say nothing.
+        "soft": that rho, and its activities act as they are: the turbo exchange. Where LLRs are
         hundreds apart, as those of neurons that saw thousands of images, they are certain too;
-        else the groups at the threshold lose part of their means),
-        "per-group" (the paper's rho_i <- pi_i. A group's evidence 1 - rho_i + rho_i exp(LLR_i)
-        is linear in its own rho_i, so it is largest at 0 or 1, and the update goes there, the
-        log-odds growing by LLR_i a step: a hard decision by the sign of LLR_i, not a rate).
-    hyper : (a, b), both > 1; the Beta hyperprior of "free".
-    learn_slab : EM for the slab variances, the output layer's held.
-    share_incoming : a hidden neuron's incoming weights join its group. A weight between two
-        groups needs both active, which closes loops: see `sumproduct.shared`. A "steered" choice
-        is among the groups of the one before: weights held at 0 gather no evidence against the
-        neuron that they feed, so a dropped one would soon outrank those that are at work.
+        else the groups at the threshold lose part of their means.
+        "per-group": the paper's rho_i <- pi_i. A group's evidence 1 - rho_i + rho_i exp(LLR_i) is
+        linear in its own rho_i, so it is largest at 0 or 1, and the update goes there, the log-odds
+        growing by LLR_i a step: a hard decision by the sign of LLR_i, not a rate.
+    hyper : (a, b), both above 1, default (2.0, 2.0)
+        The Beta hyperprior of "free".
+    learn_slab : bool, default True
+        EM for the slab variances, the output layer's held.
+    share_incoming : bool, default False
+        A hidden neuron's incoming weights join its group. A weight between two groups needs both
+        active, which closes loops: see `sumproduct.shared`. A "steered" choice is among the groups
+        of the one before: weights held at 0 gather no evidence against the neuron that they feed,
+        so a dropped one would soon outrank those that are at work.
 
     Raises UsageError for rules or hyperparameters outside these.
 

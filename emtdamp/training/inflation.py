@@ -66,14 +66,15 @@ def hold_out(data: "Data", seed: int) -> tuple[np.ndarray, np.ndarray]:
         counts = counts[counts > 0]
         if counts.min() < 2 or len(counts) > np.ceil(HELD_OUT * len(first)):
             labels = None
-    parts = train_test_split(
-        np.arange(len(first)), test_size=HELD_OUT, random_state=seed, stratify=labels
+    left, out = map(
+        np.asarray,
+        train_test_split(
+            np.arange(len(first)), test_size=HELD_OUT, random_state=seed, stratify=labels
+        ),
     )
     if len(first) == rows:
-        left, out = parts
-    else:
-        left, out = (np.flatnonzero(np.isin(group, part)) for part in parts)
-    return left, out
+        return left, out
+    return np.flatnonzero(np.isin(group, left)), np.flatnonzero(np.isin(group, out))
 
 
 def _groups(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
