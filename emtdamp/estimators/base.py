@@ -296,7 +296,7 @@ class EMTDAMP(BaseEstimator):
         recipe = self._recipe(data)
         small = inflation.LEAST_ROWS <= rows < fitting.SMALL
         if streaming:
-            recipe = recipes.stream(recipe)
+            recipe = recipes.stream(recipe, self.get_params())
         if progress is not None and (streaming or small):  # what was chosen for it holds
             recipe = recipe._replace(inflation=self.posterior_.inflation)
             if self.slab == "auto" and self.slab_ in self._slabs(recipe):

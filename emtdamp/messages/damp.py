@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from emtdamp.messages import layers
@@ -58,6 +59,23 @@ class State(NamedTuple):
     layers: tuple[Layer, ...]
     noise: tf.Tensor  # v
     count: tf.Tensor  # n, minibatches counted in precision, forgetting included
+
+
+def init(
+    means: Sequence[np.ndarray],
+    precisions: Sequence[float],
+    priors: Sequence[float],
+    noise: float,
+    count: float = 0.0,
+) -> State:
+    """A State at rest: of each layer messages of one precision with these means (N+1, J), and one
+    prior N(0, 1/prior); `noise` is v, `count` the minibatches that the precisions stand for."""
+    layers = []
+    for mean, precision, prior in zip(means, precisions, priors, strict=True):
+        zero = np.zeros_like(mean)
+        layers.append(Layer(mean, zero + precision, zero, Gaussian(zero + prior, zero)))
+    one = np.ones([], means[0].dtype)
+    return State(tuple(layers), noise * one, count * one)
 
 
 class Batch(NamedTuple):
@@ -193,11 +211,10 @@ def step_window(
     passes: int = 1,
     damping: float = 0.0,
 ) -> tuple[State, Info]:
-    """Posterior-as-prior with a forgetting window; `passes` T >= 1, `damping` in [0, 1].
+    """Posterior-as-prior with a forgetting window; `passes` T >= 1, `damping` in [0, 1).
 
     The mean is damped in every pass but the last, m <- damping m + (1 - damping) m'; the
-    variance is not. T = 2 wants about 0.5, T = 3 0.7. With damping 1 nothing moves: neither the
-    last pass nor the evidence counts.
+    variance is not. T = 2 wants about 0.5, T = 3 0.7.
     """
     starts = []
     for mean, precision, _, prior in state.layers:
@@ -236,8 +253,6 @@ def step_window(
         )
         for old, (mean, _), message in zip(state.layers, weights, result.messages, strict=True)
     )
-    if damping == 1.0:
-        new_layers = state.layers
     return _finish(state, new_layers, rates, batch, first.output, result)
 
 

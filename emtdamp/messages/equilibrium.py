@@ -28,7 +28,6 @@ from scipy.special import softmax
 from emtdamp.errors import EmtdampError
 from emtdamp.messages import damp
 from emtdamp.messages.damp import Batch, Layer, Memory, Network, State
-from emtdamp.messages.gaussian import Gaussian
 
 CLIP = 0.2  # largest change of a mean a pass, in units of the layer's He sd sqrt(2/fan_in)
 STEP = 0.01  # of a probe, in units of sqrt(v): the response is linear there, rounding far below
@@ -65,12 +64,10 @@ def draw(sizes: Sequence[int], slab: Sequence[float], noise: float, seed: int) -
     `sizes` are inputs, hidden neurons and outputs. Variances are a fiftieth of the prior's:
     the passes overshoot where V is far above v.
     """
-    rng, layers = np.random.default_rng(seed), []
-    for (inputs, outputs), var in zip(pairwise(sizes), slab, strict=True):
-        mean = tf.constant(rng.normal(size=(inputs + 1, outputs)) * var**0.5)
-        zero = tf.zeros_like(mean)
-        layers.append(Layer(mean, zero + 49 / var, zero, Gaussian(zero + 1 / var, zero)))
-    return State(tuple(layers), tf.constant(noise, tf.float64), tf.zeros([], tf.float64))
+    rng, pairs = np.random.default_rng(seed), zip(pairwise(sizes), slab, strict=True)
+    means = [rng.normal(size=(above + 1, below)) * var**0.5 for (above, below), var in pairs]
+    state = damp.init(means, [49 / var for var in slab], [1 / var for var in slab], noise)
+    return tf.nest.map_structure(tf.constant, state)
 
 
 def settle(

@@ -22,7 +22,6 @@ from emtdamp.estimators.classifier import EMTDAMPClassifier
 from emtdamp.estimators.regressor import EMTDAMPRegressor
 from emtdamp.posterior import Posterior
 from emtdamp.training import recipes
-from emtdamp.training.em import Update
 
 Auto = Literal["auto"]
 # Scores of the test rows in the history, and the report's names of them.
@@ -53,7 +52,7 @@ class Settings:
     em_iters: int | Auto = "auto"
     sparsity: float | Auto = 0.0
     input_sparsity: float | Auto = 0.0
-    update: Update = "decoupled"
+    update: str = "decoupled"
     seed: int = 0
 
     def parameters(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ average over teachers: its variance of the output equals the squared error of it
 module A's is from that is the ratio of the two; the noise of y is in neither.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from emtdamp.messages import damp, equilibrium
 from emtdamp.messages.activations import relu
 from emtdamp.messages.damp import Batch, Network, Rates, State
 from emtdamp.messages.likelihoods import GaussianNoise
-from emtdamp.training.em import Update
+from emtdamp.training.forms import Decoupled, Form, Schedule, Window
 
 NETWORK = Network(relu, GaussianNoise())
 F64 = tf.float64
@@ -24,6 +25,7 @@ MOST_ROWS = 1000  # arrays are padded to this, so that sample sizes share a comp
 TESTED = 500  # new inputs on which a student meets its teacher
 BATCH = 20
 MEMORY = 4.0  # epochs that the window form remembers
+DAMPING = {1: 0.0, 2: 0.5, 3: 0.7}  # by passes, the last of so many and more
 PROBE = 0.1  # what a probe moves y by, in units of sqrt(v)
 
 
@@ -67,7 +69,7 @@ def draw(rows: int, inputs: int, hidden: int, noise: float, seed: int) -> Proble
 
 def learn(
     problem: Problem,
-    update: Update,
+    update: str,
     passes: int = 1,
     counts: float = 1.0,
     steps: int = 4000,
@@ -83,12 +85,13 @@ def learn(
     order = [rng.permutation(rows) for _ in range(-(-steps * BATCH // rows))]
     order = np.concatenate(order)[: steps * BATCH].reshape(steps, BATCH).astype(np.int32)
     start = equilibrium.draw(problem.sizes, problem.slab, problem.noise, seed)
+    form = Window(passes, DAMPING[min(passes, 3)]) if update == "window" else Patient()
     if update == "decoupled":  # the starting precision stands for so many minibatches
         start = start._replace(count=start.count + 50.0)
     more = [(0, MOST_ROWS - rows), (0, 0)]
     data = np.pad(problem.x, more), np.pad(problem.y, more), order
     epoch = rows / BATCH
-    state = _run(update, passes)(start, *data, *(tf.constant(v, F64) for v in (epoch, counts)))
+    state = _run(form)(start, *data, *(tf.constant(v, F64) for v in (epoch, counts)))
     counted = float(state.count) / epoch
     if update == "window":
         return Student(state, 1.0, counted)
@@ -126,29 +129,31 @@ def degrees_of_freedom(
     return float(var.sum() / problem.noise), float(signs @ slope)
 
 
-@lru_cache(maxsize=8)
-def _run(update: Update, passes: int):
-    damping = (0.0, 0.5, 0.7)[min(passes, 3) - 1]
+@dataclass(frozen=True)
+class Patient(Decoupled):
+    """The decoupled form with a gain that falls as a cosine, and counts that stay."""
 
+    def rates(self, schedule: Schedule, k, steps, count) -> Rates:
+        warm = tf.minimum((k + 1.0) / schedule.warmup, 1.0)
+        memory = tf.maximum(1.5 * steps, 10.0)  # of the precision
+        keep = tf.where(count < memory, tf.ones_like(count), 1.0 - 1.0 / memory)
+        falling = 0.5 * (1.0 + tf.cos(np.pi * k / schedule.total))
+        gain = tf.math.rsqrt(schedule.total) * warm * falling * (keep * count + 1.0)
+        evidence = schedule.width_end * steps
+        return Rates(keep, 1.0, gain, evidence, schedule.momentum, schedule.clip)
+
+
+@lru_cache(maxsize=8)
+def _run(form: Form):
     @tf.function(jit_compile=True, reduce_retracing=False)
     def run(state, x, y, order, epoch, counts):
         total = tf.cast(tf.shape(order)[0], F64)
+        schedule = Schedule(total, window=MEMORY, width_end=counts)  # pyright: ignore
         one = tf.ones([BATCH], F64)
-        memory = tf.maximum(1.5 * epoch, 10.0)  # of the precision
         for k in tf.range(tf.shape(order)[0]):
             batch = Batch(tf.gather(x, order[k]), tf.gather(y, order[k]), one)
-            done = tf.cast(k, F64)
-            warm = tf.minimum((done + 1.0) / 100.0, 1.0)
-            if update == "window":
-                forgotten = tf.where(done < 0.7 * total, 1.0 / (MEMORY * epoch), tf.zeros([], F64))
-                rates = Rates(1.0 - forgotten, warm)
-                state, _ = damp.step_window(NETWORK, state, batch, rates, passes, damping)
-            else:
-                keep = tf.where(state.count < memory, tf.ones([], F64), 1.0 - 1.0 / memory)
-                gain = tf.math.rsqrt(total) * warm * 0.5 * (1.0 + tf.cos(np.pi * done / total))
-                counted = keep * state.count + 1.0
-                rates = Rates(keep, 1.0, gain * counted, counts * epoch, 0.8, 0.1)
-                state, _ = damp.step_decoupled(NETWORK, state, batch, rates)
+            rates = form.rates(schedule, tf.cast(k, F64), epoch, state.count)
+            state, _ = form.step(NETWORK, state, batch, rates)
         return state
 
     return run

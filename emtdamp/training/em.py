@@ -10,42 +10,14 @@ is traced once.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from emtdamp.messages import damp
-from emtdamp.messages.damp import Batch, Layer, Network, Rates, State
+from emtdamp.messages.damp import Batch, Layer, Network, State
 from emtdamp.messages.gaussian import Gaussian
 from emtdamp.messages.prior import GroupPrior, PriorState, ramp
-
-Update = Literal["window", "decoupled"]
-
-
-class Schedule(NamedTuple):
-    """Everything that changes with the step number k; all floats, so that no value is compiled in.
-
-    f = k/total is progress. Windows are in epochs.
-    """
-
-    total: float  # minibatches in the whole fit
-    warmup: float = 100.0  # steps over which the gain rises to its value
-    lr: float = 0.03  # the gain in units of 1/n at f = 0; falls linearly to 0
-    momentum: float = 0.8
-    clip: float = 0.1
-    memory: float = 2.0  # window of the precision
-    average: float = 0.5  # window of the average of the means
-    width_start: float = 1.0  # window of evidence behind the posterior, geometric in f
-    width_end: float = 4.0
-    ramp_start: float = 0.05  # pruning, in f
-    ramp_end: float = 0.7
-    prior_count: float = 50.0  # minibatches the starting precision stands for
-    window: float = 4.0  # window form
-    settle: float = 0.7  # window form: from this f on nothing is forgotten
-    learn_noise: float = 0.0  # 1: EM for v
-    noise_window: float = 0.1  # epochs over which v averages E[eps^2]
-    noise_least: float = 0.0  # of a v that is learnt
-    new_until: float = 0.0  # up to this step a sample comes for the first time
+from emtdamp.training.forms import Form, Schedule
 
 
 class Progress(NamedTuple):
@@ -77,26 +49,6 @@ class Totals(NamedTuple):
     rows: tf.Tensor  # their weights
     change: tf.Tensor
     failed: tf.Tensor  # (L, 4) first step at which `damp.QUANTITIES` was not finite
-
-
-def rates(schedule: Schedule, update: Update, k: tf.Tensor, steps: tf.Tensor, count: tf.Tensor):
-    """The step's `Rates`: k steps done, `steps` an epoch, `count` minibatches in the precision."""
-    f = k / schedule.total
-    warm = tf.minimum((k + 1.0) / schedule.warmup, 1.0)
-    if update == "window":
-        forget = 1.0 / (schedule.window * steps)
-        return Rates(tf.where(f < schedule.settle, 1.0 - forget, tf.ones_like(forget)), temper=warm)
-    size = schedule.memory * steps
-    keep = tf.where(count + 1.0 <= size, tf.ones_like(size), 1.0 - 1.0 / size)
-    lr = schedule.lr * warm * tf.maximum(1.0 - f, 0.0)
-    width = schedule.width_start * (schedule.width_end / schedule.width_start) ** f
-    return Rates(
-        keep=keep,
-        gain=lr * (keep * count + 1.0),
-        evidence=tf.minimum(k + 1.0 + schedule.prior_count, width * steps),
-        momentum=schedule.momentum,
-        clip=schedule.clip,
-    )
 
 
 def messages(state: State, kap: tf.Tensor) -> list[Gaussian]:
@@ -139,15 +91,63 @@ def averaged(
     )
 
 
+def shuffled(weight: tf.Tensor, batch_size: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Numbers of the rows of each minibatch, (most, batch_size), and how many of them to take.
+
+    Rows of weight 0 are padding: they come last in the order and make no steps. A number that is
+    no row fills the last minibatch up.
+    """
+    rows = weight.shape[0]
+    most = -(-rows // batch_size)
+    real = weight > 0
+    place = tf.random.stateless_uniform([rows], seed, alg="philox")  # "auto": 60 times slower
+    order = tf.argsort(tf.where(real, place, tf.fill([rows], 2.0)))
+    order = tf.pad(order, [[0, most * batch_size - rows]], constant_values=rows)
+    steps = (tf.math.count_nonzero(real, dtype=tf.int32) + batch_size - 1) // batch_size
+    return tf.reshape(order, [most, batch_size]), steps
+
+
+def gathered(data: Batch, index: tf.Tensor) -> Batch:
+    """The rows of these numbers; those that are no row have weight 0."""
+    rows = data.x.shape[0]
+    here = index < rows
+    index = tf.minimum(index, rows - 1)
+    weight = tf.gather(data.weight, index)
+    return Batch(
+        tf.gather(data.x, index),
+        tf.gather(data.y, index),
+        tf.where(here, weight, tf.zeros_like(weight)),
+    )
+
+
+def kept(schedule: Schedule, k: tf.Tensor, groups: Sequence[int], keep: Sequence[tf.Tensor]):
+    """How many of the groups are to be active after k steps, on the ramp to `keep` of them."""
+    length = schedule.ramp_end - schedule.ramp_start
+    progress = (k / schedule.total - schedule.ramp_start) / length
+    return [ramp(int(n), part, progress) for n, part in zip(groups, keep, strict=True)]
+
+
+def learnt_noise(
+    noise: tf.Tensor,
+    schedule: Schedule,
+    totals: Totals,
+    before: Totals,
+    length: tf.Tensor,
+    k: tf.Tensor,
+    steps: tf.Tensor,
+) -> tf.Tensor:
+    """v after the M-step of an exchange, `length` minibatches after the last one."""
+    rows = totals.rows - before.rows
+    learn = (schedule.learn_noise > 0) & (rows > 0)
+    mean = (totals.noise - before.noise) / tf.where(learn, rows, 1.0)
+    share = tf.minimum(length / tf.minimum(schedule.noise_window * steps, k + 1.0), 1.0)
+    moved = tf.maximum(noise + share * (mean - noise), schedule.noise_least)
+    return tf.where(learn, moved, noise)
+
+
 @lru_cache(maxsize=32)
 def epoch_function(
-    network: Network,
-    module: GroupPrior,
-    update: Update,
-    batch_size: int,
-    exchanges: int,
-    passes: int,
-    damping: float,
+    network: Network, module: GroupPrior, form: Form, batch_size: int, exchanges: int
 ):
     """The compiled epoch of these settings.
 
@@ -159,54 +159,24 @@ def epoch_function(
     def epoch(progress: Progress, data: Batch, seed, schedule: Schedule, keep):
         state, average, prior, k, _ = progress
         groups = [layer.mean.shape[0] - 1 for layer in state.layers]
-        # Rows of weight 0 are padding: they come last in the shuffled order and make no steps.
-        rows, dtype = data.x.shape[0], data.x.dtype
-        most = -(-rows // batch_size)
-        real = data.weight > 0
-        steps = (tf.math.count_nonzero(real, dtype=tf.int32) + batch_size - 1) // batch_size
-        steps_f = tf.cast(steps, dtype)
-        place = tf.random.stateless_uniform([rows], seed, alg="philox")  # "auto": 60 times slower
-        order = tf.argsort(tf.where(real, place, tf.fill([rows], 2.0)))
-        order = tf.pad(order, [[0, most * batch_size - rows]], constant_values=rows)
-        order = tf.reshape(order, [most, batch_size])
-        layers, started = len(state.layers), average
-        totals = Totals(
-            tf.zeros([], dtype),
-            tf.zeros([], dtype),
-            tf.zeros([], dtype),
-            tf.zeros([], dtype),
-            tf.fill([layers, 4], most),
-        )
-
-        def kept(k):
-            progress = (k / schedule.total - schedule.ramp_start) / (
-                schedule.ramp_end - schedule.ramp_start
-            )
-            return [ramp(int(n), part, progress) for n, part in zip(groups, keep, strict=True)]
+        order, steps = shuffled(data.weight, batch_size, seed)
+        most, layers, started = order.shape[0], len(state.layers), average
+        zero = tf.zeros([], data.x.dtype)
+        steps_f = tf.cast(steps, zero.dtype)
+        totals = Totals(zero, zero, zero, zero, tf.fill([layers, 4], most))
 
         def width_of(k, state):
-            if update == "window":
-                return tf.ones([], dtype)
-            return rates(schedule, update, k, steps_f, state.count).evidence / state.count
+            return form.width(form.rates(schedule, k, steps_f, state.count), state.count)
 
         for part in tf.range(exchanges):
             i, last = part * steps // exchanges, (part + 1) * steps // exchanges
-            length = tf.cast(last - i, dtype)
+            length = tf.cast(last - i, zero.dtype)
             before = totals
             while i < last:
-                index = order[i]
-                here = index < rows
-                index = tf.minimum(index, rows - 1)
-                batch = Batch(
-                    tf.gather(data.x, index),
-                    tf.gather(data.y, index),
-                    tf.where(here, tf.gather(data.weight, index), tf.zeros([], dtype)),
-                )
-                r = rates(schedule, update, k, steps_f, state.count)
-                if update == "window":
-                    state, seen = damp.step_window(network, state, batch, r, passes, damping)
-                else:
-                    state, seen = damp.step_decoupled(network, state, batch, r)
+                batch = gathered(data, order[i])
+                rates = form.rates(schedule, k, steps_f, state.count)
+                state, seen = form.step(network, state, batch, rates)
+                if form.averages:
                     average = averaged(average, state, schedule, k, steps_f)
                 learnt = k >= schedule.new_until
                 k += 1.0
@@ -218,23 +188,21 @@ def epoch_function(
                     totals.change,
                     tf.minimum(totals.failed, tf.where(seen.healthy, most, i - 1)),
                 )
-            if update == "window":
+            if not form.averages:
                 average = tuple(layer.mean for layer in state.layers)
             width = width_of(k, state)
             state, average, prior, *_ = exchange(
-                Progress(state, average, prior, k, width), width, module, kept(k)
+                Progress(state, average, prior, k, width),
+                width,
+                module,
+                kept(schedule, k, groups, keep),
             )
-            rows_now = totals.rows - before.rows
-            learn = (schedule.learn_noise > 0) & (rows_now > 0)
-            mean_noise = (totals.noise - before.noise) / tf.where(learn, rows_now, 1.0)
-            share = tf.minimum(length / tf.minimum(schedule.noise_window * steps_f, k + 1.0), 1.0)
-            moved_noise = state.noise + share * (mean_noise - state.noise)
-            moved_noise = tf.maximum(moved_noise, schedule.noise_least)
-            state = state._replace(noise=tf.where(learn, moved_noise, state.noise))
+            noise = learnt_noise(state.noise, schedule, totals, before, length, k, steps_f)
+            state = state._replace(noise=noise)
         moved = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(average, started, strict=True)]
         totals = totals._replace(change=tf.reduce_max(tf.stack(moved)))
         width = width_of(k, state)
-        info = module.step(prior, messages(state, width), kept(k))[2]
+        info = module.step(prior, messages(state, width), kept(schedule, k, groups, keep))[2]
         return Progress(state, average, prior, k, width), info, totals
 
     return epoch

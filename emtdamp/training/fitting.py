@@ -21,6 +21,7 @@ from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.messages.prior import GroupPrior, PriorInfo, PriorState
 from emtdamp.posterior import Posterior
 from emtdamp.training import em, shrinking
+from emtdamp.training.forms import Form, Schedule
 from emtdamp.training.inflation import log_density
 
 SMALL = 2000  # rows below which training runs in float64 and is padded
@@ -32,12 +33,10 @@ class Recipe(NamedTuple):
 
     hidden: tuple[int, ...]
     activation: str
-    update: em.Update
+    form: Form
     epochs: int
     batch_size: int
     exchanges: int  # with module B an epoch
-    passes: int
-    damping: float
     rules: tuple[str, ...]  # of the inputs and each hidden layer, as `GroupPrior` has them
     keep: tuple[int, ...]  # groups to keep where steered
     slab: float  # prior variance of a weight times the fan-in of its layer
@@ -45,7 +44,7 @@ class Recipe(NamedTuple):
     share_incoming: bool
     noise: float  # v at the start
     inflation: float | None  # of the outputs' variances; None: each row counts once in them
-    schedule: em.Schedule  # total 0: `epochs` of them
+    schedule: Schedule  # total 0: `epochs` of them
 
 
 class Data(NamedTuple):
@@ -61,7 +60,7 @@ class Problem(NamedTuple):
 
     epoch: Any  # of `em.epoch_function`
     batch: Batch
-    schedule: em.Schedule
+    schedule: Schedule
     keep: tuple[tf.Tensor, ...]
 
     def __call__(
@@ -101,18 +100,13 @@ def start(recipe: Recipe, inputs: int, outputs: int, seed: int) -> em.Progress:
     """
     rng = np.random.default_rng(seed)
     sizes = [inputs, *recipe.hidden, outputs]
-    layers = []
-    for fan_in, fan_out in pairwise(sizes):
-        mean = rng.normal(size=(fan_in + 1, fan_out)) * np.sqrt(2 / fan_in)
+    means = [rng.normal(size=(n + 1, j)) * np.sqrt(2 / n) for n, j in pairwise(sizes)]
+    for mean in means:
         mean[-1] = 0.0
-        prior = np.full_like(mean, fan_in / recipe.slab)
-        precision = np.full_like(mean, fan_in / 3)
-        still, shift = np.zeros_like(mean), np.zeros_like(mean)
-        layers.append(Layer(mean, precision, still, Gaussian(prior, shift)))
-    count = recipe.schedule.prior_count if recipe.update == "decoupled" else 0.0
+    precisions, priors = [n / 3 for n in sizes[:-1]], [n / recipe.slab for n in sizes[:-1]]
+    state = recipe.form.init(means, precisions, priors, recipe.noise, recipe.schedule)
     zero, one = np.zeros([]), np.ones([])
-    state = State(tuple(layers), recipe.noise * one, count * one)
-    average = tuple(layer.mean for layer in layers)
+    average = tuple(layer.mean for layer in state.layers)
     module = _module(recipe)
     prior = module.init(_slabs(recipe, inputs), (inputs, *recipe.hidden))
     return em.Progress(state, average, tf.nest.map_structure(_at_rest, prior), zero, one)
@@ -167,7 +161,7 @@ def prepare(
     total = recipe.schedule.total or float(recipe.epochs * -(-rows // recipe.batch_size))
     new_until = float(first + -(-rows // recipe.batch_size))
     schedule = recipe.schedule._replace(total=total, new_until=new_until)
-    schedule = em.Schedule(*(tf.constant(value, dtype) for value in schedule))
+    schedule = Schedule(*(tf.constant(value, dtype) for value in schedule))
     keep = tuple(tf.constant(number) for number in recipe.keep)
     problem = Problem(_epoch(recipe, likelihood), _batch(data, shape, dtype), schedule, keep)
     progress = _taken_up(progress, recipe, inputs, shape[1], dtype)
@@ -191,11 +185,9 @@ def _epoch(
     return em.epoch_function(
         Network(ACTIVATIONS[recipe.activation], likelihood, fan_in),
         _module(recipe),
-        recipe.update,
+        recipe.form,
         recipe.batch_size,
         recipe.exchanges,
-        recipe.passes,
-        recipe.damping,
     )
 
 
@@ -293,7 +285,7 @@ def train(
             elif patience is not None and row["iteration"] - best[1]["iteration"] >= patience:
                 break
         if kept is None and progress.k >= problem.schedule.total * problem.schedule.ramp_end:
-            samples = (recipe.epochs - number - 1) * rows * recipe.passes
+            samples = (recipe.epochs - number - 1) * rows * recipe.form.passes
             kept = shrinking.consider(progress, info, _module(recipe), samples)
             if kept is not None:
                 problem, progress = shrink(problem, kept, recipe, likelihood)

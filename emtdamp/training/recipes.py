@@ -7,8 +7,8 @@ import numpy as np
 
 from emtdamp.errors import UsageError
 from emtdamp.messages.activations import ACTIVATIONS
-from emtdamp.training import em
 from emtdamp.training.fitting import SMALL, Recipe, padded_shape
+from emtdamp.training.forms import Decoupled, Schedule, Window
 
 INTEGER = (int, np.integer)
 REAL = (*INTEGER, float, np.floating)
@@ -233,10 +233,6 @@ def make(
     """
     most = part_of or rows
     batch = batch_size(params, most)
-    passes = int(params["inner_iters"])
-    damping = params["damping"]
-    if damping == "auto":
-        damping = 0.0 if passes == 1 else 0.5 if passes == 2 else 0.7
     rules, keep = pruning(params, inputs)
     epochs, steps = iterations(params, rows, batch), -(-rows // batch)
     total = epochs * steps
@@ -249,7 +245,7 @@ def make(
     gain *= min(1.0, keep[0] / inputs / FEW_INPUTS) * total**-0.5
     if keep[0] < inputs:
         gain = min(gain, MAX_INPUT_GAIN)
-    schedule = em.Schedule(
+    schedule = Schedule(
         total=0.0,
         learn_noise=float(noise is None),
         warmup=min(MAX_WARMUP, 0.2 * total),
@@ -269,12 +265,10 @@ def make(
     return Recipe(
         hidden=hidden(params),
         activation=params["activation"],
-        update=params["update"],
+        form=Decoupled() if params["update"] == "decoupled" else window(params),
         epochs=epochs,
         batch_size=batch,
         exchanges=1 if most <= batch else 5 if most < SMALL else 20,
-        passes=passes,
-        damping=float(damping),
         rules=rules,
         keep=keep,
         slab=slab(params, rules),
@@ -297,7 +291,15 @@ def warm(recipe: Recipe, rows: int, counted: float) -> Recipe:
     return recipe._replace(schedule=schedule)
 
 
-def stream(recipe: Recipe) -> Recipe:
+def window(params: dict[str, Any], passes: int = 1, damping: float = 0.0) -> Window:
+    """The window form with these parameters, and `passes` and `damping` at least."""
+    passes, given = max(int(params["inner_iters"]), passes), params["damping"]
+    if given == "auto":
+        given = 0.0 if passes == 1 else 0.5 if passes == 2 else 0.7
+    return Window(passes, max(float(given), damping))
+
+
+def stream(recipe: Recipe, params: dict[str, Any]) -> Recipe:
     """The same for one batch of `partial_fit`: each row counted once, nothing forgotten.
 
     No minibatch is tempered, so that the first count as the others do; `STREAM_PASSES` passes keep
@@ -307,10 +309,8 @@ def stream(recipe: Recipe) -> Recipe:
         total=float(STREAM_RAMP), warmup=1.0, settle=0.0, ramp_start=0.0, ramp_end=1.0
     )
     return recipe._replace(
-        update="window",
+        form=window(params, STREAM_PASSES, STREAM_DAMPING),
         epochs=1,
-        passes=max(recipe.passes, STREAM_PASSES),
-        damping=max(recipe.damping, STREAM_DAMPING),
         inflation=1.0,
         schedule=schedule,
     )

@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.errors import UsageError
 from emtdamp.training import recipes
-from emtdamp.training.em import Schedule
+from emtdamp.training.forms import Schedule
 from tests.exact import gaussian_regression
 
 pytestmark = pytest.mark.slow

@@ -147,15 +147,6 @@ def test_order_of_samples_changes_nothing(likelihood, form):
     assert info.healthy.numpy().all() and np.isfinite(info.log_partition)
 
 
-@pytest.mark.parametrize("passes", [1, 3])
-def test_damping_one_moves_nothing(passes):
-    network = Network(relu, GaussianNoise())
-    state, x, y = problem(network.likelihood)
-    new, _ = damp.step_window(network, state, as_batch(x, y), Rates(0.9), passes, 1.0)
-    for a, b in zip(tf.nest.flatten(new.layers), tf.nest.flatten(state.layers), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_samples_of_weight_zero_do_not_count():
     network = Network(relu, GaussianNoise())
     state, x, y = problem(network.likelihood)

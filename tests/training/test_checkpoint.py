@@ -114,7 +114,7 @@ def test_three_partial_fits_continue_rho():
     starts = []
     for before in found[:2]:
         data = Data(np.ones((60, 3)), np.ones((60, 1)), np.ones(60))
-        recipe = recipes.stream(model._recipe(data))
+        recipe = recipes.stream(model._recipe(data), model.get_params())
         _, progress = fitting.prepare(data, model._likelihood, recipe, fitting.settle(before))
         starts.append(float(progress.prior.logit_rho[1]))
     assert starts == [float(progress.prior.logit_rho[1]) for progress in found[:2]]

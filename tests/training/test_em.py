@@ -11,23 +11,25 @@ from scipy import optimize
 
 from emtdamp.messages import damp
 from emtdamp.messages.activations import relu
-from emtdamp.messages.damp import Batch, Layer, Network, State
-from emtdamp.messages.gaussian import Gaussian
+from emtdamp.messages.damp import Batch, Network, State
 from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.messages.prior import GroupPrior
 from emtdamp.training import em
+from emtdamp.training.forms import Decoupled, Schedule, Window
 from tests.exact import gaussian_regression
 
 pytestmark = pytest.mark.slow
 
 
+FORMS = {"window": Window(), "decoupled": Decoupled()}
+
+
 def start(sizes, seed=0, dtype=tf.float64, slab=10.0):
-    rng, layers = np.random.default_rng(seed), []
-    for n, j in pairwise(sizes):
-        mean = tf.constant(rng.normal(size=(n + 1, j)) * (2 / n) ** 0.5, dtype)
-        zero = tf.zeros_like(mean)
-        layers.append(Layer(mean, zero + n / 3, zero, Gaussian(zero + n / slab, zero)))
-    return State(tuple(layers), tf.constant(1.0, dtype), tf.constant(50.0, dtype))
+    rng = np.random.default_rng(seed)
+    means = [rng.normal(size=(n + 1, j)) * (2 / n) ** 0.5 for n, j in pairwise(sizes)]
+    above = sizes[:-1]
+    state = damp.init(means, [n / 3 for n in above], [n / slab for n in above], 1.0, 50.0)
+    return tf.nest.map_structure(lambda value: tf.constant(value, dtype), state)
 
 
 def data(n=60, inputs=5, classes=3, dtype=tf.float64, seed=0):
@@ -55,11 +57,11 @@ def train(
     network = Network(relu, likelihood or ProbitProduct(nodes=9))
     size = over.pop("batch_size", 20)
     exchanges = over.pop("exchanges", 2)
-    epoch = em.epoch_function(network, module, update, size, exchanges, 1, 0.0)
+    epoch = em.epoch_function(network, module, FORMS[update], size, exchanges)
     rows = int((batch.weight > 0).numpy().sum())
     total = float(epochs * -(-rows // size))
-    schedule = em.Schedule(total=total, **over)
-    schedule = em.Schedule(*(tf.constant(float(value), dtype) for value in schedule))
+    schedule = Schedule(total=total, **over)
+    schedule = Schedule(*(tf.constant(float(value), dtype) for value in schedule))
     prior = module.init([10.0 / n for n in sizes], sizes)
     keep = [tf.constant(number) for number in keep or sizes]
     average = tuple(layer.mean for layer in state.layers)
@@ -207,7 +209,7 @@ def test_noise_weighs_rows_and_not_minibatches():
 
 def test_one_trace_a_shape_whatever_the_settings():
     module, network = GroupPrior(("dense",), learn_slab=False), Network(relu, GaussianNoise())
-    epoch = em.epoch_function(network, module, "window", 20, 2, 1, 0.0)
+    epoch = em.epoch_function(network, module, Window(), 20, 2)
     learn_noise(linear(), 1)
     before = epoch.experimental_get_tracing_count()
     learn_noise(linear(seed=1), 2, learn_noise=0.0, window=3.0, settle=0.5)
@@ -267,11 +269,11 @@ def test_random_inputs_end_finite(shape, seed, scales, offset, height, same, one
 
 
 def test_rates_follow_their_schedule():
-    schedule = em.Schedule(total=1000.0, warmup=10.0)
+    schedule = Schedule(total=1000.0, warmup=10.0)
 
     def at(k, count=1000.0):
         values = (tf.constant(v, tf.float64) for v in (k, 100.0, count))
-        return em.rates(schedule, "decoupled", *values)
+        return Decoupled().rates(schedule, *values)
 
     gains = [float(at(float(k)).gain) for k in range(0, 1000, 50)]
     assert gains[0] < gains[1] and (np.diff(gains[1:]) < 0).all() and gains[-1] < 0.06 * gains[1]

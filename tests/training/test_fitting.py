@@ -29,6 +29,11 @@ def recipe(rows, inputs=3, counted=None, **settings):
     )
 
 
+def stream(**settings):
+    params = EMTDAMPRegressor(**{"hidden_layer_sizes": (8,), **settings}).get_params()
+    return recipes.stream(recipe(90, **settings), params)
+
+
 def train(given, settings=None, **others):
     plan = recipe(len(given.x), counted=float(given.weight.sum()), **(settings or {}))
     return fitting.train(
@@ -92,7 +97,7 @@ def test_weights_are_repetitions_in_a_full_batch():
 
 def test_a_stream_goes_on_where_it_stopped():
     given = data()
-    plan = recipes.stream(recipe(90))
+    plan = stream()
     progress = fitting.start(plan, 3, 1, seed=0)
     for part in np.split(np.arange(90), 3):
         rows = Data(*(array[part] for array in given))
@@ -106,7 +111,7 @@ def test_a_stream_goes_on_where_it_stopped():
 
 def test_a_stream_multiplies_each_minibatch_in_once():
     given = data()
-    plan = recipes.stream(recipe(90))._replace(noise=0.3)
+    plan = stream()._replace(noise=0.3)
     plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
     progress = fitting.start(plan, 3, 1, seed=0)
     state = fitting._taken_up(progress, plan, 3, 3, np.float64).state
@@ -128,7 +133,7 @@ def test_a_stream_multiplies_each_minibatch_in_once():
 def test_a_stream_counts_rows_as_often_as_they_weigh():
     given = data()
     given = given._replace(weight=np.random.default_rng(1).uniform(0.5, 2.0, 90))
-    plan = recipes.stream(recipe(90, hidden_layer_sizes=(), batch_size=10))
+    plan = stream(hidden_layer_sizes=(), batch_size=10)
     noise = 1e5  # so large that what is known of the weights makes no difference
     plan = plan._replace(noise=noise, schedule=plan.schedule._replace(learn_noise=0.0))
     start = fitting.start(plan, 3, 1, seed=0)
@@ -162,7 +167,7 @@ def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
     plan = recipes.warm(plan, 90, float(restarted.state.count))
     problem, progress = fitting.prepare(given, GaussianNoise(), plan, restarted)
     one = tf.ones([], progress.k.dtype)
-    rates = fitting.em.rates(problem.schedule, "decoupled", progress.k, one, progress.state.count)
+    rates = plan.form.rates(problem.schedule, progress.k, one, progress.state.count)
     kap = float(rates.evidence / progress.state.count)
     for number, (layer, mean, var) in enumerate(
         zip(restarted.state.layers, trained.posterior.mean, trained.posterior.var, strict=True)

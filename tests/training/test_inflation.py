@@ -165,7 +165,7 @@ def test_a_part_of_a_fit_has_its_minibatches():
                 recipe(whole - whole // 5, part_of=whole, **settings),
             )
             assert (part.batch_size, part.exchanges) == (one.batch_size, one.exchanges)
-            assert part.rules == one.rules and part.passes == one.passes
+            assert part.rules == one.rules and part.form == one.form
     assert recipe(96).batch_size == 100 and recipe(96, part_of=120).batch_size == 50
     assert recipe(96, part_of=120).epochs == 300
 
