@@ -6,8 +6,9 @@ Targets are real numbers, predicted by a mean and a standard deviation each.
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 from scipy.special import ndtri
-from sklearn.metrics import log_loss, precision_recall_fscore_support
+from sklearn.metrics import brier_score_loss, log_loss, precision_recall_fscore_support
 
 from emtdamp.errors import UsageError
 
@@ -28,8 +29,7 @@ def entropy(probabilities: ArrayLike) -> np.ndarray:
     [0.0, 0.6931]
     """
     p = np.asarray(probabilities, dtype=float)
-    logs = np.log(p, out=np.zeros_like(p), where=p > 0)
-    return -(p * logs).sum(axis=1) + 0.0
+    return np.asarray(stats.entropy(p, axis=1))
 
 
 def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike) -> float:
@@ -70,7 +70,11 @@ def brier_score(labels: ArrayLike, probabilities: ArrayLike) -> float:
     (0.0, 2.0)
     """
     p = np.asarray(probabilities, dtype=float)
-    return float(((p - np.eye(p.shape[1])[np.asarray(labels)]) ** 2).sum(axis=1).mean())
+    p = p / p.sum(axis=1, keepdims=True)  # float32 rows sum to one only to 1e-7
+    classes = np.arange(p.shape[1])
+    return float(
+        brier_score_loss(labels, p, labels=classes, scale_by_half=False)  # pyright: ignore
+    )
 
 
 def negative_log_likelihood(labels: ArrayLike, probabilities: ArrayLike) -> float:

@@ -32,12 +32,6 @@ class Gaussian(NamedTuple):
     shift: tf.Tensor
 
 
-def from_moments(mean: tf.Tensor, var: tf.Tensor) -> Gaussian:
-    """The Gaussian of this mean and variance (var > 0)."""
-    precision = 1.0 / var
-    return Gaussian(precision, mean * precision)
-
-
 def moments(message: Gaussian) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and variance of a message with precision > 0."""
     var = 1.0 / message.precision
@@ -47,11 +41,6 @@ def moments(message: Gaussian) -> tuple[tf.Tensor, tf.Tensor]:
 def product(first: Gaussian, second: Gaussian) -> Gaussian:
     """The product of two messages over the same variable."""
     return Gaussian(first.precision + second.precision, first.shift + second.shift)
-
-
-def quotient(first: Gaussian, second: Gaussian) -> Gaussian:
-    """What is left of `first` once `second` is divided out; its precision may be negative."""
-    return Gaussian(first.precision - second.precision, first.shift - second.shift)
 
 
 class Cut(NamedTuple):
@@ -151,8 +140,3 @@ def cut(t: tf.Tensor) -> Cut:
 def log_ndtr(t: tf.Tensor) -> tf.Tensor:
     """log Phi(t), accurate over the whole line (relative error about 1e-6 in float32)."""
     return cut(t).log_scale - 0.5 * tf.square(tf.minimum(t, 0.0))
-
-
-def mills(t: tf.Tensor) -> tf.Tensor:
-    """phi(t)/Phi(t), the derivative of log Phi; -t + O(1/t) in the left tail."""
-    return cut(t).hazard

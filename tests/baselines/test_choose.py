@@ -28,7 +28,9 @@ def test_defaults_are_the_best_of_the_table(kind):
 def test_the_best_has_the_lowest_score_of_its_data_and_epochs():
     for data, epochs in [("mnist-50000", 10), ("mnist-50000-inputs", 10), ("mnist-50000", 30)]:
         rows = [r for r in choose.table() if (r["data"], r["epochs"]) == (data, str(epochs))]
-        lowest = min((r for r in rows if r["method"].startswith("Grad")), key=lambda r: r["score"])
+        lowest = min(
+            (r for r in rows if r["method"].startswith("Grad")), key=lambda r: float(r["score"])
+        )
         found = choose.best(data, Gradual, epochs)
         assert (lowest["method"], lowest["standardize"]) == tuple(map(repr, found))
 
@@ -36,7 +38,7 @@ def test_the_best_has_the_lowest_score_of_its_data_and_epochs():
 def test_a_method_with_all_its_settings_is_given_its_inputs():
     setting = choose.best("mnist-10000", Adam(7e-3, "constant"), 10)
     scores = {
-        row["standardize"]: row["score"]
+        row["standardize"]: float(row["score"])
         for row in choose.table()
         if (row["data"], row["method"]) == ("mnist-10000", repr(setting.method))
     }
