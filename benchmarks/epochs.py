@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from benchmarks.timing import Run, clocked
 from emtdamp import EMTDAMPClassifier, datasets
-from emtdamp.messages.likelihoods import ProbitProduct
 from emtdamp.training import fitting, recipes
 from emtdamp.training.em import Progress
 
@@ -36,12 +35,9 @@ def em_problem(
     """The compiled epoch as `fitting.train` calls it, and where it starts; half is pruned."""
     model = EMTDAMPClassifier(hidden, batch_size=batch, em_iters=EPOCHS, sparsity=0.5, **settings)
     rows, inputs = data.x.shape
-    recipe = recipes.make(
-        model.get_params(), rows, inputs, CLASSES, 1.0, counted=float(rows), inflation=1.0
-    )
-    start = fitting.start(recipe, inputs, CLASSES, seed=0)
     given = fitting.Data(data.x - data.x.mean(0), data.y, np.ones(rows))
-    return fitting.prepare(given, ProbitProduct(), recipe, start)
+    recipe = recipes.make(model.get_params(), given, CLASSES, 1.0)
+    return fitting.prepare(given, recipe, fitting.start(recipe, inputs, seed=0))
 
 
 def em(data: Images, hidden: tuple[int, ...], batch: int, **settings) -> Run:

@@ -20,7 +20,6 @@ import tensorflow as tf
 from emtdamp.baselines.compiled import Plan, Program, program
 from emtdamp.baselines.network import PointNetwork, keep_largest
 from emtdamp.errors import EmtdampError, UsageError
-from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import Posterior
 from emtdamp.training import fitting, recipes
 
@@ -241,31 +240,17 @@ class AMP:
 
     def train(self, problem: Problem, report: Report | None = None) -> tuple[Posterior, list[Row]]:
         """The posterior, and a row an iteration; `report` gets each row and posterior so far."""
-        rows, inputs = len(problem.rows), problem.x.shape[1]
-        recipe = recipes.make(
-            {
-                **problem.params,
-                "sparsity": 0.0,
-                "input_sparsity": 0.0,
-                "batch_size": problem.batch_size,
-                "em_iters": problem.epochs,
-            },
-            rows,
-            inputs,
-            problem.outputs,
-            1.0 if problem.classes else None,
-            counted=float(rows),
-            inflation=1.0 if problem.classes else None,
-        )
-        data = fitting.Data(problem.x[problem.rows], problem.y[problem.rows], np.ones(rows))
-        trained = fitting.train(
-            data,
-            ProbitProduct() if problem.classes else GaussianNoise(),
-            recipe,
-            fitting.start(recipe, inputs, problem.outputs, problem.seed),
-            problem.seed,
-            report=report,
-        )
+        rows = problem.rows
+        data = fitting.Data(problem.x[rows], problem.y[rows], np.ones(len(rows)))
+        params = problem.params | {
+            "sparsity": 0.0,
+            "input_sparsity": 0.0,
+            "batch_size": problem.batch_size,
+            "em_iters": problem.epochs,
+        }
+        noise = 1.0 if problem.classes else None
+        recipe = recipes.make(params, data, problem.outputs, noise)
+        trained = fitting.train(data, recipe, problem.seed, report=report)
         return keep_largest(trained.posterior, problem.keep), trained.history
 
 

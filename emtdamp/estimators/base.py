@@ -14,7 +14,6 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from emtdamp.errors import UsageError
 from emtdamp.estimators.parameters import PAPER
-from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.posterior import Posterior, Units
 from emtdamp.scaling import Scaling, check_range
 from emtdamp.training import fitting, inflation, recipes
@@ -108,9 +107,6 @@ class EMTDAMP(BaseEstimator):
         """
         return cls(**PAPER | overrides)
 
-    # Of the subclass: the output factor and how y goes in and out.
-    _likelihood: GaussianNoise | ProbitProduct
-    _inflation: float | None  # of large data, see `fitting.Recipe`
     # Of the fit.
     n_features_in_: int
     _scaling: Scaling
@@ -292,22 +288,20 @@ class EMTDAMP(BaseEstimator):
             held_x = self._scaling(held_x)
             held_out = Data(held_x, self._scale_y(held_y), held_weight)
         data = Data(self._scaling(X), self._scale_y(y), weight)
-        rows, inputs = data.x.shape
+        rows = len(data.x)
         recipe = self._recipe(data)
         small = inflation.LEAST_ROWS <= rows < fitting.SMALL
         if streaming:
             recipe = recipes.stream(recipe, self.get_params())
         if progress is not None and (streaming or small):  # what was chosen for it holds
             recipe = recipe._replace(inflation=self.posterior_.inflation)
-            if self.slab == "auto" and self.slab_ in self._slabs(recipe):
+            if self.slab == "auto" and self.slab_ in recipes.slabs(self.get_params(), recipe):
                 recipe = recipe._replace(slab=self.slab_)
         elif small and self.inflation == "auto" and not streaming:
             recipe = self._by_held_out_rows(recipe, data, seed)
         if self.inflation != "auto":
             recipe = recipe._replace(inflation=float(self.inflation))
-        if progress is None:
-            progress = fitting.start(recipe, inputs, self._outputs, seed)
-        else:
+        if progress is not None:
             if not streaming:
                 recipe = recipes.warm(recipe, rows, float(progress.state.count))
             if self._noise() is not None:
@@ -322,14 +316,13 @@ class EMTDAMP(BaseEstimator):
 
         trained = fitting.train(
             data,
-            self._likelihood,
             recipe,
-            progress,
             seed,
+            progress,
             held_out,
             int(self.n_iter_no_change),
             report,
-            first=int(progress.k),
+            first=0 if progress is None else int(progress.k),
         )
         self._progress = trained.progress
         if not streaming:  # `partial_fit` goes on with the groups that are left
@@ -342,22 +335,7 @@ class EMTDAMP(BaseEstimator):
         self.log_partition_ = trained.log_partition - self._log_scale()
 
     def _recipe(self, data: Data, part_of: int | None = None) -> fitting.Recipe:
-        rows, inputs = data.x.shape
-        return recipes.make(
-            self.get_params(),
-            rows,
-            inputs,
-            self._outputs,
-            self._noise(),
-            counted=float(data.weight.sum()),
-            inflation=self._inflation,
-            part_of=part_of,
-        )
-
-    def _slabs(self, recipe: fitting.Recipe) -> tuple[float, ...]:
-        """Those that held-out rows choose from."""
-        classes = self._outputs if isinstance(self._likelihood, ProbitProduct) else 0
-        return recipes.slabs(self.get_params(), recipe, classes)
+        return recipes.make(self.get_params(), data, self._outputs, self._noise(), part_of)
 
     def _by_held_out_rows(self, recipe: fitting.Recipe, data: Data, seed: int) -> fitting.Recipe:
         """With the `inflation` and the slab that suit like fits without a fifth of the rows.
@@ -368,11 +346,9 @@ class EMTDAMP(BaseEstimator):
         left, out = inflation.hold_out(data, seed)
         some, others = (Data(*(part[index] for part in data)) for index in (left, out))
         found = []
-        for slab in self._slabs(recipe):
+        for slab in recipes.slabs(self.get_params(), recipe):
             inner = self._recipe(some, part_of=rows)._replace(slab=slab)
-            start = fitting.start(inner, data.x.shape[1], self._outputs, seed)
-            fit = fitting.train(some, self._likelihood, inner, start, seed, padded_like=rows)
-            posterior = fit.posterior
+            posterior = fitting.train(some, inner, seed, padded_like=rows).posterior
             chosen = inflation.choose(posterior, others, expected=posterior.inflation)
             found.append((chosen.score, slab, chosen.factor))
         _, slab, factor = max(found)

@@ -7,7 +7,6 @@ from sklearn.utils.validation import column_or_1d
 from emtdamp.errors import UsageError
 from emtdamp.estimators.base import EMTDAMP, ProbabilisticClassifier
 from emtdamp.estimators.parameters import PARAMETERS
-from emtdamp.messages.likelihoods import ProbitProduct
 from emtdamp.scaling import scaling
 from emtdamp.training import recipes
 
@@ -31,9 +30,6 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
         share="a half",
         log_z="of a product not normalised over the classes: no log probability",
     )
-
-    _likelihood = ProbitProduct()
-    _inflation = 1.0
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Take the posterior as prior for these rows, each counted once.

@@ -34,9 +34,6 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         log_z="the log evidence, for the linear model exact and of all rows",
     )
 
-    _likelihood = GaussianNoise()
-    _inflation = None
-
     def partial_fit(self, X, y, sample_weight=None):
         """Take the posterior as prior for these rows, each counted once.
 
@@ -178,7 +175,7 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
                 log_odds=(fit.log_odds,),
                 noise=fit.noise,
                 activation=self.activation,
-                likelihood=self._likelihood,
+                likelihood=GaussianNoise(),
                 inputs=count,
                 kept_inputs=np.arange(count),
             )

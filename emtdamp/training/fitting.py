@@ -32,6 +32,8 @@ class Recipe(NamedTuple):
     """How to train; `estimators` documents each and makes the defaults."""
 
     hidden: tuple[int, ...]
+    outputs: int
+    likelihood: GaussianNoise | ProbitProduct
     activation: str
     form: Form
     epochs: int
@@ -90,7 +92,7 @@ def _up(number: int, least: int) -> int:
     return max(least, 1 << (number - 1).bit_length())
 
 
-def start(recipe: Recipe, inputs: int, outputs: int, seed: int) -> em.Progress:
+def start(recipe: Recipe, inputs: int, seed: int) -> em.Progress:
     """The state that a fit starts from, at rest: messages of precision fan_in/3 and means
     m ~ N(0, 2/fan_in) (He), of biases 0.
 
@@ -99,7 +101,7 @@ def start(recipe: Recipe, inputs: int, outputs: int, seed: int) -> em.Progress:
     because the slab's M-step would follow a message that only pulls, without end.
     """
     rng = np.random.default_rng(seed)
-    sizes = [inputs, *recipe.hidden, outputs]
+    sizes = [inputs, *recipe.hidden, recipe.outputs]
     means = [rng.normal(size=(n + 1, j)) * np.sqrt(2 / n) for n, j in pairwise(sizes)]
     for mean in means:
         mean[-1] = 0.0
@@ -144,7 +146,6 @@ def hidden(progress: em.Progress) -> tuple[int, ...]:
 
 def prepare(
     data: Data,
-    likelihood: GaussianNoise | ProbitProduct,
     recipe: Recipe,
     progress: em.Progress,
     padded_like: int | None = None,
@@ -163,7 +164,7 @@ def prepare(
     schedule = recipe.schedule._replace(total=total, new_until=new_until)
     schedule = Schedule(*(tf.constant(value, dtype) for value in schedule))
     keep = tuple(tf.constant(number) for number in recipe.keep)
-    problem = Problem(_epoch(recipe, likelihood), _batch(data, shape, dtype), schedule, keep)
+    problem = Problem(_epoch(recipe), _batch(data, shape, dtype), schedule, keep)
     progress = _taken_up(progress, recipe, inputs, shape[1], dtype)
     _compile(problem, progress)
     return problem, progress
@@ -179,11 +180,9 @@ def _module(recipe: Recipe) -> GroupPrior:
     )
 
 
-def _epoch(
-    recipe: Recipe, likelihood: GaussianNoise | ProbitProduct, fan_in: tuple[int, ...] = ()
-) -> Any:
+def _epoch(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
     return em.epoch_function(
-        Network(ACTIVATIONS[recipe.activation], likelihood, fan_in),
+        Network(ACTIVATIONS[recipe.activation], recipe.likelihood, fan_in),
         _module(recipe),
         recipe.form,
         recipe.batch_size,
@@ -201,17 +200,12 @@ def _compile(problem: Problem, progress: em.Progress) -> None:
         epoch(progress, batch._replace(weight=tf.zeros_like(batch.weight)), order, *others)
 
 
-def shrink(
-    problem: Problem,
-    kept: shrinking.Kept,
-    recipe: Recipe,
-    likelihood: GaussianNoise | ProbitProduct,
-) -> tuple[Problem, em.Progress]:
+def shrink(problem: Problem, kept: shrinking.Kept, recipe: Recipe) -> tuple[Problem, em.Progress]:
     """The problem of the kept groups alone, compiled, and where it goes on."""
     fan_in = tuple(layer.mean.shape[0] for layer in kept.progress.state.layers)
     x = tf.gather(problem.batch.x, shrinking.columns(kept), axis=1)
     smaller = problem._replace(
-        epoch=_epoch(recipe, likelihood, fan_in),
+        epoch=_epoch(recipe, fan_in),
         batch=problem.batch._replace(x=x),
         keep=tuple(tf.constant(len(groups)) for groups in kept.groups),
     )
@@ -222,10 +216,9 @@ def shrink(
 
 def train(
     data: Data,
-    likelihood: GaussianNoise | ProbitProduct,
     recipe: Recipe,
-    progress: em.Progress,
     seed: int,
+    progress: em.Progress | None = None,
     held_out: Data | None = None,
     patience: int | None = None,
     report: Callable[[dict[str, float], Posterior], None] | None = None,
@@ -233,7 +226,7 @@ def train(
     first: int = 0,
     until: int | None = None,
 ) -> Trained:
-    """Run EM iterations from `progress` to `until`, by default all of `recipe.epochs`.
+    """Run EM iterations from `progress`, by default `start`, to `until`, by default all.
 
     The seed orders the minibatches. `first` is the number of steps that were done before this fit's
     first iteration, so that a `progress` further on continues the fit: what it ends with is, bit
@@ -247,11 +240,13 @@ def train(
     """
     rows, inputs = data.x.shape
     steps = -(-rows // recipe.batch_size)
+    if progress is None:
+        progress = start(recipe, inputs, seed)
     done = (int(progress.k) - first) // steps
     until = recipe.epochs if until is None else min(until, recipe.epochs)
     if done >= until:
         raise EmtdampError(f"{done} of {until} iterations are done; give an earlier progress")
-    problem, progress = prepare(data, likelihood, recipe, progress, padded_like, first)
+    problem, progress = prepare(data, recipe, progress, padded_like, first)
     whole, kept = progress, None
     history: list[dict[str, float]] = []
     best, posterior = None, None
@@ -265,7 +260,7 @@ def train(
         whole = progress
         if kept is not None:
             whole, info = shrinking.put_back(kept, progress, info)
-        posterior = _posterior(whole, info, inflation, inputs, recipe, likelihood)
+        posterior = _posterior(whole, info, inflation, inputs, recipe)
         row = {
             "iteration": number + 1,
             "log_partition": float(totals.log_partition) / steps,
@@ -288,7 +283,7 @@ def train(
             samples = (recipe.epochs - number - 1) * rows * recipe.form.passes
             kept = shrinking.consider(progress, info, _module(recipe), samples)
             if kept is not None:
-                problem, progress = shrink(problem, kept, recipe, likelihood)
+                problem, progress = shrink(problem, kept, recipe)
     if best is not None:
         posterior = best[0]
     assert posterior is not None  # epochs >= 1
@@ -379,7 +374,6 @@ def _posterior(
     inflation: float,
     inputs: int,
     recipe: Recipe,
-    likelihood: GaussianNoise | ProbitProduct,
 ) -> Posterior:
     means, variances, active, odds = [], [], [], []
     state, width = progress.state, float(progress.width)
@@ -399,7 +393,7 @@ def _posterior(
         tuple(odds),
         noise=float(state.noise),
         activation=recipe.activation,
-        likelihood=likelihood,
+        likelihood=recipe.likelihood,
         inputs=inputs,
         kept_inputs=np.arange(inputs),
         inflation=inflation,

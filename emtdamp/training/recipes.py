@@ -7,7 +7,8 @@ import numpy as np
 
 from emtdamp.errors import UsageError
 from emtdamp.messages.activations import ACTIVATIONS
-from emtdamp.training.fitting import SMALL, Recipe, padded_shape
+from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.training.fitting import SMALL, Data, Recipe, padded_shape
 from emtdamp.training.forms import Decoupled, Schedule, Window
 
 INTEGER = (int, np.integer)
@@ -197,10 +198,11 @@ def slab(params: dict[str, Any], rules: tuple[str, ...]) -> float:
     return 1.0 if "free" in rules else SLAB
 
 
-def slabs(params: dict[str, Any], recipe: Recipe, classes: int) -> tuple[float, ...]:
-    """Slabs from which a fit of few rows may choose, by others; `classes`: 0 in regressions."""
+def slabs(params: dict[str, Any], recipe: Recipe) -> tuple[float, ...]:
+    """Slabs from which a fit of few rows may choose, by others."""
+    few = isinstance(recipe.likelihood, ProbitProduct) and recipe.outputs <= SOME_CLASSES
     free = params["slab"] == "auto" and "free" not in recipe.rules
-    return SMALL_SLABS if free and 0 < classes <= SOME_CLASSES else (recipe.slab,)
+    return SMALL_SLABS if free and few else (recipe.slab,)
 
 
 def evidence_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
@@ -217,28 +219,26 @@ def evidence_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
 
 def make(
     params: dict[str, Any],
-    rows: int,
-    inputs: int,
+    data: Data,
     outputs: int,
     noise: float | None,
-    counted: float,
-    inflation: float | None,
     part_of: int | None = None,
 ) -> Recipe:
-    """The recipe of a fit of (rows, inputs).
+    """The recipe of a fit to the data, by an estimator's parameters.
 
-    `noise` is v, or None to start at 1 and learn it; `counted`: sum of the rows' weights;
-    `inflation`: see `Recipe`; `part_of`: rows of a fit whose minibatches and exchanges this one is
-    to have, and so its compiled epoch.
+    `outputs`: width of the last layer; `noise`: v in the units of y there, or None to start at 1
+    and learn it; `part_of`: rows of a fit whose minibatches and exchanges this one is to have, and
+    so its compiled epoch.
     """
+    (rows, inputs), classes = data.x.shape, data.y.ndim == 1
     most = part_of or rows
     batch = batch_size(params, most)
     rules, keep = pruning(params, inputs)
     epochs, steps = iterations(params, rows, batch), -(-rows // batch)
     total = epochs * steps
-    counts = evidence_counts(keep, outputs, counted)
+    counts = evidence_counts(keep, outputs, float(data.weight.sum()))
     # Of classes there are many rows: the rules for a v that is learnt are those of regressions.
-    regression = noise is None and inflation is None
+    regression = noise is None and not classes
     if regression:
         counts *= LEARNT_NOISE_COUNTS
     gain = LEARNT_NOISE_GAIN if noise is None else 1.0
@@ -264,6 +264,8 @@ def make(
     schedule = schedule._replace(memory=max(schedule.memory, MIN_MEMORY / steps))
     return Recipe(
         hidden=hidden(params),
+        outputs=outputs,
+        likelihood=ProbitProduct() if classes else GaussianNoise(),
         activation=params["activation"],
         form=Decoupled() if params["update"] == "decoupled" else window(params),
         epochs=epochs,
@@ -275,7 +277,7 @@ def make(
         learn_slab=params["slab"] == "learn",
         share_incoming=bool(params["share_incoming"]) and any(r != "dense" for r in rules),
         noise=1.0 if noise is None else noise,
-        inflation=inflation,
+        inflation=1.0 if classes else None,
         schedule=schedule,
     )
 

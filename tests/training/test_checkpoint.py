@@ -12,7 +12,6 @@ from sklearn.datasets import make_classification
 
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.errors import EmtdampError, UsageError
-from emtdamp.messages.likelihoods import ProbitProduct
 from emtdamp.training import checkpoint, fitting, recipes
 from emtdamp.training.fitting import Data
 
@@ -30,15 +29,12 @@ SETTINGS = {
 
 def plan(name):
     params = EMTDAMPClassifier((7,), em_iters=10, batch_size=60, **SETTINGS[name]).get_params()
-    found = recipes.make(params, 240, 6, 3, 1.0, counted=240.0, inflation=1.0)
+    found = recipes.make(params, GIVEN, 3, 1.0)
     return found._replace(schedule=found.schedule._replace(learn_noise=1.0))  # v moves as well
 
 
 def train(name, progress=None, until=None, seed=3):
-    recipe = plan(name)
-    if progress is None:
-        progress = fitting.start(recipe, 6, 3, seed)
-    return fitting.train(GIVEN, ProbitProduct(), recipe, progress, seed, until=until)
+    return fitting.train(GIVEN, plan(name), seed, progress, until=until)
 
 
 def same(one, two):
@@ -99,7 +95,7 @@ def test_a_warm_start_goes_on_with_the_learnt_rates():
     assert learnt != 0.0  # where it starts
     restarted = fitting.restart(model._progress)
     assert float(restarted.prior.logit_rho[1]) == learnt
-    _, progress = fitting.prepare(GIVEN, ProbitProduct(), plan("auto"), restarted)
+    _, progress = fitting.prepare(GIVEN, plan("auto"), restarted)
     assert float(progress.prior.logit_rho[1]) == learnt
 
 
@@ -115,7 +111,7 @@ def test_three_partial_fits_continue_rho():
     for before in found[:2]:
         data = Data(np.ones((60, 3)), np.ones((60, 1)), np.ones(60))
         recipe = recipes.stream(model._recipe(data), model.get_params())
-        _, progress = fitting.prepare(data, model._likelihood, recipe, fitting.settle(before))
+        _, progress = fitting.prepare(data, recipe, fitting.settle(before))
         starts.append(float(progress.prior.logit_rho[1]))
     assert starts == [float(progress.prior.logit_rho[1]) for progress in found[:2]]
     assert len({0.0, *starts}) == 3

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.errors import EmtdampError
-from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
+from emtdamp.messages.likelihoods import GaussianNoise
 from emtdamp.training import fitting, recipes
 from emtdamp.training.fitting import Data
 
@@ -22,9 +22,9 @@ def data(rows=90, inputs=3, seed=0):
 
 def recipe(rows, inputs=3, counted=None, **settings):
     params = EMTDAMPRegressor(**{"hidden_layer_sizes": (8,), "em_iters": 3, **settings})
-    return recipes.make(
-        params.get_params(), rows, inputs, 1, None, counted=counted or rows, inflation=None
-    )
+    weight = np.full(rows, (counted or rows) / rows)
+    given = Data(np.zeros((rows, inputs)), np.zeros((rows, 1)), weight)
+    return recipes.make(params.get_params(), given, 1, None)
 
 
 def stream(**settings):
@@ -34,9 +34,7 @@ def stream(**settings):
 
 def train(given, settings=None, **others):
     plan = recipe(len(given.x), counted=float(given.weight.sum()), **(settings or {}))
-    return fitting.train(
-        given, GaussianNoise(), plan, fitting.start(plan, 3, 1, seed=0), seed=0, **others
-    )
+    return fitting.train(given, plan, seed=0, **others)
 
 
 def rows_of(array, inputs=3):
@@ -54,8 +52,7 @@ def test_padding_changes_nothing(monkeypatch, settings):
     plan = plan._replace(schedule=plan.schedule._replace(clip=1e30))
 
     def fit():
-        start = fitting.start(plan, 3, 1, seed=0)
-        return fitting.train(given, GaussianNoise(), plan, start, seed=0)
+        return fitting.train(given, plan, seed=0)
 
     padded = fit()
     monkeypatch.setattr(fitting, "padded_shape", lambda rows, inputs: (rows, inputs))
@@ -96,11 +93,11 @@ def test_weights_are_repetitions_in_a_full_batch():
 def test_a_stream_goes_on_where_it_stopped():
     given = data()
     plan = stream()
-    progress = fitting.start(plan, 3, 1, seed=0)
+    progress = fitting.start(plan, 3, seed=0)
     for part in np.split(np.arange(90), 3):
         rows = Data(*(array[part] for array in given))
         before, k = progress, int(progress.k)
-        progress = fitting.train(rows, GaussianNoise(), plan, progress, seed=0, first=k).progress
+        progress = fitting.train(rows, plan, 0, progress, first=k).progress
         assert progress.k == before.k + 1
         now, then = (rows_of(p.state.layers[0].precision) for p in (progress, before))
         assert (now - then).min() >= -1e-12  # evidence is only added
@@ -111,13 +108,13 @@ def test_a_stream_multiplies_each_minibatch_in_once():
     given = data()
     plan = stream()._replace(noise=0.3)
     plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
-    progress = fitting.start(plan, 3, 1, seed=0)
+    progress = fitting.start(plan, 3, seed=0)
     state = fitting._taken_up(progress, plan, 3, 3, np.float64).state
     network = fitting.Network(fitting.ACTIVATIONS["relu"], GaussianNoise())
     for part in np.split(np.arange(90), 3):
         rows = Data(*(array[part] for array in given))
         k = int(progress.k)
-        progress = fitting.train(rows, GaussianNoise(), plan, progress, seed=0, first=k).progress
+        progress = fitting.train(rows, plan, 0, progress, first=k).progress
         batch = fitting._batch(rows, (30, 3), np.float64)
         rates = fitting.damp.Rates(keep=1.0, temper=1.0)
         state, _ = fitting.damp.step_window(network, state, batch, rates, 5, 0.8)
@@ -134,8 +131,8 @@ def test_a_stream_counts_rows_as_often_as_they_weigh():
     plan = stream(hidden_layer_sizes=(), batch_size=10)
     noise = 1e5  # so large that what is known of the weights makes no difference
     plan = plan._replace(noise=noise, schedule=plan.schedule._replace(learn_noise=0.0))
-    start = fitting.start(plan, 3, 1, seed=0)
-    progress = fitting.train(given, GaussianNoise(), plan, start, seed=0).progress
+    start = fitting.start(plan, 3, seed=0)
+    progress = fitting.train(given, plan, 0, start).progress
     x = np.pad(given.x, [(0, 0), (0, 1)], constant_values=1.0)
     now, then = (rows_of(p.state.layers[0].precision) for p in (progress, start))
     gained = (now - then)[:, 0]
@@ -159,11 +156,11 @@ def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
     given = data()
     plan = recipe(90, em_iters=300)._replace(noise=0.05)
     plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
-    trained = fitting.train(given, GaussianNoise(), plan, fitting.start(plan, 3, 1, 0), seed=0)
+    trained = fitting.train(given, plan, seed=0)
     assert trained.progress.width < 0.5  # where it is 1 nothing can go wrong
     restarted = fitting.restart(trained.progress)
     plan = recipes.warm(plan, 90, float(restarted.state.count))
-    problem, progress = fitting.prepare(given, GaussianNoise(), plan, restarted)
+    problem, progress = fitting.prepare(given, plan, restarted)
     one = tf.ones([], progress.k.dtype)
     rates = plan.form.rates(problem.schedule, progress.k, one, progress.state.count)
     kap = float(rates.evidence / progress.state.count)
@@ -174,7 +171,7 @@ def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
         assert_array_equal(layer.mean if number else rows_of(layer.mean), mean)
         assert_allclose(variance if number else rows_of(variance), var, rtol=1e-6)
     short = plan._replace(epochs=10, schedule=plan.schedule._replace(lr=0.1))
-    again = fitting.train(given, GaussianNoise(), short, restarted, seed=1)
+    again = fitting.train(given, short, 1, restarted)
     for one, two in zip(again.posterior.var, trained.posterior.var, strict=True):
         assert 0.8 < np.median(one / two) < 1.25
 
@@ -204,10 +201,9 @@ def test_a_fit_that_diverges_says_so(monkeypatch):
 
 def test_inflation_widens_the_prediction_and_not_the_weights():
     given = data()
-    plan, start = recipe(90, em_iters=30), fitting.start(recipe(90), 3, 1, seed=0)
+    plan = recipe(90, em_iters=30)
     rule, given_one = (
-        fitting.train(given, GaussianNoise(), plan._replace(inflation=f), start, seed=0).posterior
-        for f in (None, 1.0)
+        fitting.train(given, plan._replace(inflation=f), seed=0).posterior for f in (None, 1.0)
     )
     assert rule.inflation > 1.5 and given_one.inflation == 1
     for a, b in zip(rule.var, given_one.var, strict=True):
@@ -250,11 +246,11 @@ def classes(rows, inputs=8, seed=0):
 
 @pytest.mark.parametrize("rows", [300, 2400])  # float64 and padded, float32
 def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
-    given, likelihood = classes(rows), ProbitProduct()
+    given = classes(rows)
     params = EMTDAMPClassifier(
         (12,), sparsity=0.5, input_sparsity=0.5, em_iters=6, batch_size=50
     ).get_params()
-    plan = recipes.make(params, rows, 8, 3, 1.0, counted=rows, inflation=1.0)
+    plan = recipes.make(params, given, 3, 1.0)
     # small steps, or a group that was pruned may take another's place in the whole fit
     schedule = plan.schedule._replace(ramp_end=0.5, lr=0.5 * (6 * rows / 50) ** -0.5)
     plan = plan._replace(schedule=schedule)
@@ -268,7 +264,7 @@ def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
 
         monkeypatch.setattr(fitting.shrinking, "COMPILE_SECONDS", seconds)
         monkeypatch.setattr(fitting.em, "epoch_function", noted)
-        return fitting.train(given, likelihood, plan, fitting.start(plan, 8, 3, 0), seed=0)
+        return fitting.train(given, plan, seed=0)
 
     whole, small = fit(1e9), fit(0.0)
     width = fitting.padded_shape(rows, 8)[1] + 1
@@ -287,7 +283,7 @@ def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
     shapes = [tf.nest.map_structure(np.shape, fit.progress) for fit in (whole, small)]
     assert shapes[0] == shapes[1]
     again = fitting.restart(small.progress)
-    assert fitting.train(given, likelihood, plan, again, seed=1).posterior.mean[0].shape == (9, 12)
+    assert fitting.train(given, plan, 1, again).posterior.mean[0].shape == (9, 12)
 
 
 def test_a_fit_shrinks_only_where_that_saves_more_than_it_costs():
@@ -305,8 +301,8 @@ def test_a_fit_shrinks_only_where_that_saves_more_than_it_costs():
 def test_fits_of_learnt_rho_or_shared_weights_do_not_shrink(setting):
     given = classes(300)
     params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
-    plan = recipes.make(params.get_params(), 300, 8, 3, 1.0, counted=300, inflation=1.0)
-    problem, progress = fitting.prepare(given, ProbitProduct(), plan, fitting.start(plan, 8, 3, 0))
+    plan = recipes.make(params.get_params(), given, 3, 1.0)
+    problem, progress = fitting.prepare(given, plan, fitting.start(plan, 8, 0))
     progress, info, _ = problem(progress, tf.constant([0, 0]))
     module = fitting._module(plan)
     assert fitting.shrinking.consider(progress, info, module, 1e15) is None

@@ -154,9 +154,8 @@ def test_a_part_of_a_fit_has_its_minibatches():
     params = EMTDAMPRegressor().get_params()
 
     def recipe(rows, part_of=None, **settings):
-        return recipes.make(
-            {**params, **settings}, rows, 3, 1, None, counted=rows, inflation=None, part_of=part_of
-        )
+        given = Data(np.zeros((rows, 3)), np.zeros((rows, 1)), np.ones(rows))
+        return recipes.make({**params, **settings}, given, 1, None, part_of)
 
     for whole in [*range(30, 260), 1999]:
         for settings in ({}, {"batch_size": 90}, {"batch_size": 10**9}):
