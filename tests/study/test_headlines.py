@@ -86,6 +86,12 @@ def test_house_prices_are_compared_split_by_split(studies):
     ours, trees = (rows["model"] == name for name in ("em-tdamp 50", "gradient boosting"))
     rows.loc[ours, cells] = rows.loc[trees, cells].to_numpy() - 0.01  # far less than the spread
     assert "is ahead of gradient boosting" in headlines.boston_whole()
+    ours = rows["model"] == "em-tdamp 2 x 50"
+    for score, word in [("ll", "ahead of"), ("rmse", "behind")]:
+        names = [f"{score}_{k}" for k in range(20)]
+        best = rows.loc[trees, [f"single, calibrated: {name}" for name in names]].to_numpy()
+        rows.loc[ours, [f"ensemble, calibrated: {name}" for name in names]] = best + 0.01
+        assert f"{word} " in headlines.boston_whole().rpartition(":")[2]
 
 
 def test_small_tables_are_compared_fold_by_fold(studies):
