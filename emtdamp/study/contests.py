@@ -14,84 +14,20 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from emtdamp.baselines import (
-    AMP,
-    Adam,
-    BaselineClassifier,
-    BaselineRegressor,
-    Gradual,
-    GroupLasso,
-    GroupSNIP,
-    Magnitude,
-    choose,
-)
+from emtdamp import baselines
+from emtdamp.baselines import BaselineClassifier, BaselineRegressor, choose
 from emtdamp.errors import UsageError
 from emtdamp.estimators.classifier import EMTDAMPClassifier
 from emtdamp.estimators.regressor import EMTDAMPRegressor
 from emtdamp.posterior import Posterior
 from emtdamp.study import claims, runs
+from emtdamp.study.methods import METHODS, OWN, rivals
 
 Groups = Literal["hidden", "inputs and hidden"]
 Baseline = BaselineClassifier | BaselineRegressor
 Model = EMTDAMPClassifier | EMTDAMPRegressor | Baseline
 
-# What the figures call the methods.
-LABELS = {
-    "em-tdamp": "EM-TDAMP",
-    "em-tdamp, window": "EM-TDAMP, window form",
-    "paper": "EM-TDAMP, the paper's form",
-    "adam": "Adam, Keras default",
-    "adam, standardised": "Adam, Keras default, standardised",
-    "adam, best": "Adam, best likelihood held out",
-    "adam, 0.002": "Adam, 0.002 cosine",
-    "adam, 0.002 standardised": "Adam, 0.002 cosine, standardised",
-    "adam, 0.005": "Adam, 0.005 cosine",
-    "magnitude": "magnitude pruning",
-    "group lasso": "group lasso",
-    "group lasso, 0.03": "group lasso, penalty 0.03",
-    "group snip": "group SNIP",
-    "gradual": "gradual pruning",
-    "amp": "AMP without groups",
-}
-KINDS = {
-    "adam, best": Adam,
-    "magnitude": Magnitude,
-    "group lasso": GroupLasso,
-    "group snip": GroupSNIP,
-    "gradual": Gradual,
-}
-# Methods whose inputs are chosen, and settings of which nothing is.
-FIXED = {
-    "adam": Adam(1e-3, "constant"),
-    "adam, standardised": choose.Setting(Adam(1e-3, "constant"), standardize=True),
-    "adam, 0.002": Adam(2e-3),
-    "adam, 0.002 standardised": choose.Setting(Adam(2e-3), standardize=True),
-    "adam, 0.005": Adam(5e-3),
-    "group lasso, 0.03": choose.Setting(GroupLasso(3e-3, penalty=0.03), standardize=True),
-    "amp": choose.Setting(AMP(), standardize=True),
-}
-# One training of these serves all levels.
-PRUNED_AT_THE_END = tuple(name for name in LABELS if name.startswith(("adam", "amp")))
-# EM-TDAMP in its forms; all others are what it is compared with.
-OWN = ("em-tdamp", "em-tdamp, window", "paper")
-# What the paper's figures call those of the methods that it has.
-IN_THE_PAPER = {
-    "EM-TDAMP": "em-tdamp",
-    "Adam": "adam",
-    "AMP": "amp",
-    "Group regularizer": "group lasso",
-    "Group SNIP": "group snip",
-}
 NETWORKS = {True: (128, 100), False: (50, 50)}  # hidden neurons and batch size, of classes or not
-
-
-def label(method: str, kept: float) -> str:
-    """What a figure calls a method of which `kept` percent of the groups are left.
-
-    >>> label("adam", 100), label("gradual", 50)
-    ('Adam, Keras default', 'gradual pruning, 50 % kept')
-    """
-    return LABELS[method] + ("" if kept == 100 else f", {kept:g} % kept")
 
 
 def listed(percentages: Sequence[float]) -> str:
@@ -101,16 +37,6 @@ def listed(percentages: Sequence[float]) -> str:
     ('10, 20 %', 'no percentage')
     """
     return ", ".join(f"{k:g}" for k in percentages) + " %" if percentages else "no percentage"
-
-
-def rivals(methods: Iterable[str], gradients: bool = False) -> list[str]:
-    """Those of the methods that are not EM-TDAMP; `gradients`: without message passing too.
-
-    >>> rivals(["em-tdamp", "amp", "gradual", "gradual"], gradients=True)
-    ['gradual']
-    """
-    without = (*OWN, "amp") if gradients else OWN
-    return [method for method in dict.fromkeys(methods) if method not in without]
 
 
 def against(
@@ -267,32 +193,42 @@ def reported(figure: str) -> pd.DataFrame:
     >>> reported("train_mnist_error").query("method == 'em-tdamp'").iloc[0].to_dict()
     {'method': 'em-tdamp', 'x': 1, 'y': 0.0584}
     """
+    names = {method.in_paper: name for name, method in METHODS.items() if method.in_paper}
     points = pd.read_csv(str(files("emtdamp.baselines") / "paper.csv"))
     points = points.loc[points["figure"] == figure]
     if points.empty:
         raise UsageError(f"figure={figure!r}; the docstring lists those that were read")
-    return points.drop(columns="figure").replace({"method": IN_THE_PAPER}).reset_index(drop=True)
+    return points.drop(columns="figure").replace({"method": names}).reset_index(drop=True)
+
+
+def tuned() -> dict[str, type]:
+    """The methods whose setting is the best on held-out rows, and the kind that it is of."""
+    found = {
+        name: method.baseline(baselines) for name, method in METHODS.items() if method.baseline
+    }
+    return {name: kind for name, kind in found.items() if isinstance(kind, type)}
 
 
 def baseline(
     name: str, task: runs.Task, rounds: int, kept: float = 100, groups: Groups = "hidden"
 ) -> choose.Setting:
-    """A baseline as it did best on held-out rows of this data (`choose`), but for what is `FIXED`.
+    """A baseline as it did best on held-out rows of this data (`choose`), or as `METHODS` has it.
 
-    Raises UsageError for a name that is not in `LABELS`, or one of EM-TDAMP.
+    Raises UsageError for a name that is not in `METHODS`, or one of EM-TDAMP.
     """
-    wanted = KINDS.get(name, FIXED.get(name))
-    if wanted is None:
-        raise UsageError(f"method {name!r}; give one of {', '.join(LABELS)}")
+    method = METHODS.get(name)
+    if method is None or method.baseline is None:
+        raise UsageError(f"method {name!r}; give one of {', '.join(METHODS)}")
+    wanted = method.baseline(baselines)
     if isinstance(wanted, choose.Setting):
         return wanted
-    if name in FIXED and not task.classes:
+    if not (isinstance(wanted, type) or task.classes):
         return choose.Setting(wanted, standardize=True)
     if not task.classes:
         return choose.best("boston", wanted, 220)
     if len(task.x) <= 10_000:
         return choose.best("mnist-10000", wanted, 10)
-    if groups != "hidden" and name not in PRUNED_AT_THE_END:
+    if groups != "hidden" and not method.at_the_end:
         return choose.best("mnist-50000-inputs" + ("-half" if kept >= 50 else ""), wanted, 10)
     return choose.best("mnist-50000", wanted, 30 if rounds > 10 else 10)
 
@@ -307,7 +243,7 @@ def model(
 ) -> Model:
     """The estimator of a method, not yet fitted: 784-128-10 on MNIST, 13-50-1 on Boston.
 
-    `name`: one of `LABELS`. `kept`: percent, in (0, 100]; in the paper's form EM finds how
+    `name`: one of `METHODS`. `kept`: percent, in (0, 100]; in the paper's form EM finds how
     many neurons are left if it is 100; below, the form is steered there.
     """
     hidden, batch = NETWORKS[bool(task.classes)]
@@ -321,16 +257,14 @@ def model(
         "batch_size": batch,
         "random_state": seed,
     }
-    if name in ("em-tdamp", "em-tdamp, window", "paper"):
+    if name in OWN:
         kind = EMTDAMPClassifier if task.classes else EMTDAMPRegressor
         # of many rows of classes 1 is the default, and squared errors ask for the mean alone
         given |= {"em_iters": rounds, "inflation": 1.0}
-        if name == "paper":
-            if kept == 100:
-                given |= {"sparsity": "auto"}
-            return kind.paper(**given)
-        given |= {"update": "window" if "window" in name else "decoupled"}
-        return kind(**given)
+        form = METHODS[name].form
+        if form == "paper":
+            return kind.paper(**given | ({"sparsity": "auto"} if kept == 100 else {}))
+        return kind(update=str(form), **given)
     kind = BaselineClassifier if task.classes else BaselineRegressor
     setting = baseline(name, task, rounds, kept, groups)
     return kind(setting.method, standardize=setting.standardize, epochs=rounds, **given)
@@ -369,7 +303,7 @@ def levels(
     Methods that prune at the end are trained once, the others once for each percentage.
     """
     whole = None
-    if name in PRUNED_AT_THE_END:
+    if METHODS[name].at_the_end:
         whole = model(name, task, rounds, seed=seed).fit(task.x, task.y)
         assert isinstance(whole, Baseline)
     rows = []

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from emtdamp.study import claims, contests, pages
+from emtdamp.study import claims, contests, methods, pages
 from emtdamp.training import recipes
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -134,7 +134,7 @@ def last_pass() -> str:
     end = int(study["rounds"].max())
     mean = study.groupby("case")[[f"error_{end}", f"nll_{end}"]].mean()
     mean.columns = ["error", "nll"]
-    own = [f"{method} {kept}" for method in contests.OWN for kept in (50, 100)]
+    own = [f"{method} {kept}" for method in methods.OWN for kept in (50, 100)]
     others = [case for case in mean.index if case not in own]
     best = mean.loc[others].min()
     ours, window = mean.loc["em-tdamp 100"], mean.loc["em-tdamp, window 100"]
@@ -188,12 +188,12 @@ def boston_pruned() -> str:
     kept = [int(text) for text in ends["levels"].iloc[0].split()]
     worst = contests.worst_squares(int(ends["splits"].iloc[0]))
     standings = contests.boston_against_all(ends, kept, worst)
-    nmse = {m: ends.loc[m, "nmse_at_50"] for m in ("em-tdamp", *contests.rivals(ends.index))}
-    best = min(contests.rivals(ends.index), key=nmse.__getitem__)
+    nmse = {m: ends.loc[m, "nmse_at_50"] for m in ("em-tdamp", *methods.rivals(ends.index))}
+    best = min(methods.rivals(ends.index), key=nmse.__getitem__)
     return (
         f"Pruned there, beside all other methods it is {contests.spelled(standings)} of the neurons"
         f" kept. With half of them its normalised squared error is {nmse['em-tdamp']:.3f}, that of"
-        f" {contests.LABELS[best]} {nmse[best]:.3f}."
+        f" {methods.label(best)} {nmse[best]:.3f}."
     )
 
 

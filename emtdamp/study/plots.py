@@ -15,31 +15,17 @@ from matplotlib.ticker import PercentFormatter
 from scipy.special import ndtri
 from scipy.stats import binom
 
-_PALETTE = sns.color_palette("colorblind").as_hex()
-COLOURS = {
-    "report": _PALETTE[0],
-    "report, pruned": _PALETTE[3],
+from emtdamp.study.methods import METHODS, PALETTE
+
+COLOURS = {name: method.colour for name, method in METHODS.items()} | {
+    "report": PALETTE[0],
+    "report, pruned": PALETTE[3],
     "reported": "0.35",
-    "adam": _PALETTE[2],
-    "adam, cosine": _PALETTE[4],
-    "random": _PALETTE[7],
-    "em-tdamp": _PALETTE[1],
-    "em-tdamp, unpruned": _PALETTE[9],
-    "em-tdamp, window": "#7a3e00",
-    "paper": "#6a3d9a",
-    "adam, best": _PALETTE[4],
-    "adam, standardised": _PALETTE[2],
-    "adam, 0.002": "#8fd0b5",
-    "adam, 0.002 standardised": "#8fd0b5",
-    "adam, 0.005": "#b8b06a",
-    "magnitude": _PALETTE[7],
-    "group lasso": _PALETTE[3],
-    "group lasso, 0.03": "#e3a68f",
-    "group snip": _PALETTE[8],
-    "gradual": _PALETTE[0],
-    "amp": _PALETTE[9],
+    "random": PALETTE[7],
+    "adam, cosine": PALETTE[4],
+    "em-tdamp, unpruned": PALETTE[9],
 }
-SERIES = (_PALETTE[0], _PALETTE[1], _PALETTE[2])
+SERIES = (PALETTE[0], PALETTE[1], PALETTE[2])
 
 
 def use_style() -> None:

@@ -8,6 +8,7 @@ from emtdamp import EMTDAMPRegressor
 from emtdamp.baselines import AMP, Adam, Gradual, GroupLasso, choose
 from emtdamp.errors import UsageError
 from emtdamp.study import contests, runs
+from emtdamp.study.methods import METHODS, rivals
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +18,7 @@ def digits():
     return runs.mnist(500)
 
 
-@pytest.mark.parametrize("name", contests.LABELS)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_curve_has_a_row_a_round(name, digits):
     model = contests.model(name, digits, rounds=2, kept=50, seed=1)
     curve = contests.curve(model, digits)
@@ -95,7 +96,7 @@ def test_settings_of_a_regression_and_of_messages(digits):
 
 def test_the_papers_points_are_in_our_names():
     points = contests.reported("sparsity_mnist_error")
-    assert isinstance(points, pd.DataFrame) and set(points["method"]) <= set(contests.LABELS)
+    assert isinstance(points, pd.DataFrame) and set(points["method"]) <= set(METHODS)
 
 
 def test_a_method_stands_against_all_others_by_two_standard_errors():
@@ -137,7 +138,7 @@ def test_boston_is_compared_split_by_split():
 
 def test_no_form_of_em_tdamp_is_a_rival():
     names = ["em-tdamp", "paper", "em-tdamp, window", "amp", "gradual"]
-    assert contests.rivals(names) == ["amp", "gradual"]
+    assert rivals(names) == ["amp", "gradual"]
 
 
 def test_what_is_not_known_is_refused(digits):
