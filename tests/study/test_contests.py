@@ -125,14 +125,14 @@ def test_messages_are_a_rival_only_where_groups_go():
 def test_boston_is_compared_split_by_split():
     folds = np.linspace(1, 9, 20)  # far more spread than difference
     worst = 10 * folds
-    squares = {"em-tdamp": folds, "near": folds + 0.01, "far": 2 * folds, "amp": folds}
+    squares = {"em-tdamp": folds, "gradual": folds + 0.01, "magnitude": 2 * folds, "amp": folds}
     rows = {
         method: {f"squares_at_100_split_{k}": v for k, v in enumerate(values)} | {"splits": 20}
         for method, values in squares.items()
     }
     ends = pd.DataFrame(rows).T
     assert contests.boston_against_all(ends, [100], worst) == {100: "ahead"}
-    gap = contests.pooled_gap(ends, "far", 100, worst)
+    gap = contests.pooled_gap(ends, "magnitude", 100, worst)
     assert gap == pytest.approx((0.1, 0.0), abs=1e-12)
 
 
