@@ -7,15 +7,15 @@
 `Predictive`, `ensemble`, `calibrate`
     predictive distributions of several regressors, and their variance put right by folds
 
-Under them, imports going down only:
+Under them, each importing from those below it only:
 
+`emtdamp.study`         what the book needs and a user does not
+`emtdamp.baselines`     what it is compared with: the course report's program, gradients, AMP
 `emtdamp.estimators`    rows and labels, scales, scikit-learn's contract
 `emtdamp.training`      settings to a schedule, arrays to a posterior, one compiled call an epoch
 `emtdamp.messages`      the mathematics: DAMP (module A), the prior (module B), fixed points
 `emtdamp.datasets`      MNIST, Boston housing, Musk, Fashion-MNIST, small tables, standard splits
-`emtdamp.baselines`     what it is compared with: the course report's program, gradients, AMP
 `emtdamp.metrics`       scores of classes, of predictive distributions, of their calibration
-`emtdamp.study`         what the book needs and a user does not
 
 Names are imported when they are asked for, so that ``import emtdamp`` needs no TensorFlow.
 """

@@ -111,6 +111,7 @@ class EMTDAMP(BaseEstimator):
     n_features_in_: int
     _scaling: Scaling
     _progress: Progress
+    _chosen: fitting.Recipe | None = None  # the one that held-out rows have chosen
 
     @abstractmethod
     def _encode(self, y, reset, classes) -> np.ndarray:
@@ -197,8 +198,8 @@ class EMTDAMP(BaseEstimator):
         new = self._new_columns(X)
         if len(new):
             warnings.warn(
-                f"columns {new} of X vary, but were constant in the batch that a stream began with "
-                "and so have no scale: they are left out; begin with rows in which they vary",
+                f"columns {new} of X vary, but were constant in the rows that the scales are from, "
+                "and are left out; begin with rows in which they vary",
                 stacklevel=4,
             )
 
@@ -220,7 +221,7 @@ class EMTDAMP(BaseEstimator):
         if progress is not None and self.activation != self.posterior_.activation:
             raise UsageError(
                 f"activation={self.activation!r} cannot go on from weights that were learnt with "
-                f"{self.posterior_.activation!r}; give this, or {way_out}"
+                f"{self.posterior_.activation!r}; give {self.posterior_.activation!r}, or {way_out}"
             )
         shape = np.shape(X)
         if len(shape) == 2 and shape[1] != self.n_features_in_:
@@ -275,9 +276,8 @@ class EMTDAMP(BaseEstimator):
         return X[counted], self._encode(y, reset, classes)[counted], weight[counted]
 
     def _forget(self):
-        for name in ("_progress", "_statistics"):
-            if hasattr(self, name):
-                delattr(self, name)
+        for name in ("_progress", "_statistics", "_chosen"):
+            vars(self).pop(name, None)
 
     def _train(self, X, y, weight, progress, streaming=False, monitor=None):
         random = check_random_state(self.random_state)
@@ -290,15 +290,19 @@ class EMTDAMP(BaseEstimator):
         data = Data(self._scaling(X), self._scale_y(y), weight)
         rows = len(data.x)
         recipe = self._recipe(data)
-        small = inflation.LEAST_ROWS <= rows < fitting.SMALL
+        small, params = inflation.LEAST_ROWS <= rows < fitting.SMALL, self.get_params()
         if streaming:
-            recipe = recipes.stream(recipe, self.get_params())
-        if progress is not None and (streaming or small):  # what was chosen for it holds
-            recipe = recipe._replace(inflation=self.posterior_.inflation)
-            if self.slab == "auto" and self.slab_ in recipes.slabs(self.get_params(), recipe):
-                recipe = recipe._replace(slab=self.slab_)
+            recipe = recipes.stream(recipe, params)
+        if rows >= fitting.SMALL and not streaming:
+            self._chosen = None  # so many rows need no choice
+        if self._chosen is not None:  # for the posterior to go on from
+            recipe = recipe._replace(inflation=self._chosen.inflation)
+            if self.slab == "auto" and self._chosen.slab in recipes.slabs(params, recipe):
+                recipe = recipe._replace(slab=self._chosen.slab)
         elif small and self.inflation == "auto" and not streaming:
-            recipe = self._by_held_out_rows(recipe, data, seed)
+            recipe = self._chosen = self._by_held_out_rows(recipe, data, seed)
+        elif streaming and progress is not None:
+            recipe = recipe._replace(inflation=self.posterior_.inflation)
         if self.inflation != "auto":
             recipe = recipe._replace(inflation=float(self.inflation))
         if progress is not None:
@@ -331,7 +335,8 @@ class EMTDAMP(BaseEstimator):
         self._set_posterior(trained.posterior)
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)
-        self.slab_ = recipe.slab
+        if progress is None or self.slab != "learn":
+            self.slab_ = recipe.slab
         self.log_partition_ = trained.log_partition - self._log_scale()
 
     def _recipe(self, data: Data, part_of: int | None = None) -> fitting.Recipe:

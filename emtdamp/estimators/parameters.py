@@ -19,8 +19,9 @@ PARAMETERS = """
     how much, and where). It is no posterior by Bayes' rule. What a prediction says of its doubt is
     set right on small data, 30 to 1,999 rows, by one factor on the variance of the network's
     output (`Posterior.inflation`): a second fit, without a fifth of the rows, finds the one that
-    makes these most probable. Rows of equal inputs
-    are held out together; near copies of rows are not known as such, and make it trust too much.
+    makes these most probable. Copies of a row
+    are held out together, where there are 30 distinct rows and it cannot be chance that they agree;
+    near copies are not known as such, and make it trust too much.
 
     Inputs are centred and divided by the larger of their standard deviation and a share of their
     range, {share}, so that a rare pixel does not explode; constant ones are ignored.
@@ -51,8 +52,9 @@ PARAMETERS = """
     slab : float above 0, "auto" or "learn", default "auto"
         Prior variance of an active weight times the fan-in of its layer. "auto" is 30, and 1 where
         EM decides how many groups stay: the wider the slab, the more a group must explain to be
-        active at all (Lindley's paradox). Of up to 20 classes and below 2,000 rows it is the one of
-        30, 3 and 1 under which held-out rows are most probable. "learn" starts at 30 or 1 and goes
+        active at all (Lindley's paradox). Of up to 20 classes, from 30 to 1,999 rows and where
+        `inflation` is "auto", it is the one of 30, 3 and 1 under which held-out rows are most
+        probable. "learn" starts at 30 or 1 and goes
         on by EM, a layer each; the last layer's is held, since only its ratio to the noise matters.
     noise : float above 0, "auto" or "learn", default "auto"
         Variance of the output noise in units of y squared; "auto" and "learn" learn it by EM, in
@@ -82,7 +84,8 @@ PARAMETERS = """
     warm_start : bool, default False
         `fit` starts from the posterior of the fit before, and keeps the scales of X and y, which
         are the units of its weights, rates and slabs that EM has learnt, and what was chosen on
-        held-out rows. Columns, classes and hidden layers must be the same.
+        held-out rows; after `early_stopping` from the last iterate, not the best. Columns, classes,
+        activation and hidden layers must be the same. The linear regression starts anew.
     random_state : int, RandomState or None, default None
         Of the starting means, the order of rows and the rows held out.
     verbose : bool, default False

@@ -117,6 +117,11 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
     def _noise(self):
         if isinstance(self.noise, str):
             return None
+        if np.ptp(self._y_scale) > 0:
+            raise UsageError(
+                f"noise={self.noise!r} is one variance for outputs that a fit with noise='auto' "
+                "has given scales of their own; give 'auto', or start anew with warm_start=False"
+            )
         return recipes.noise(self.noise, float(self._y_scale[0] ** 2))
 
     def _y_units(self):

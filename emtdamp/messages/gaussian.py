@@ -32,17 +32,6 @@ class Gaussian(NamedTuple):
     shift: tf.Tensor
 
 
-def moments(message: Gaussian) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and variance of a message with precision > 0."""
-    var = 1.0 / message.precision
-    return message.shift * var, var
-
-
-def product(first: Gaussian, second: Gaussian) -> Gaussian:
-    """The product of two messages over the same variable."""
-    return Gaussian(first.precision + second.precision, first.shift + second.shift)
-
-
 class Cut(NamedTuple):
     """N(z; t, 1) cut to z > 0: what is left of it, elementwise in t.
 
@@ -135,8 +124,3 @@ def cut(t: tf.Tensor) -> Cut:
     True
     """
     return cuts(t)[0]
-
-
-def log_ndtr(t: tf.Tensor) -> tf.Tensor:
-    """log Phi(t), accurate over the whole line (relative error about 1e-6 in float32)."""
-    return cut(t).log_scale - 0.5 * tf.square(tf.minimum(t, 0.0))

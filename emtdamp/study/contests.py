@@ -30,15 +30,6 @@ Model = EMTDAMPClassifier | EMTDAMPRegressor | Baseline
 NETWORKS = {True: (128, 100), False: (50, 50)}  # hidden neurons and batch size, of classes or not
 
 
-def listed(percentages: Sequence[float]) -> str:
-    """Percentages in a sentence.
-
-    >>> listed([10, 20]), listed([])
-    ('10, 20 %', 'no percentage')
-    """
-    return ", ".join(f"{k:g}" for k in percentages) + " %" if percentages else "no percentage"
-
-
 def against(
     runs_: pd.DataFrame, column: str, ours: str, others: Iterable[str], by: str = "method"
 ) -> claims.Standing:
@@ -218,7 +209,8 @@ def baseline(
     """
     method = METHODS.get(name)
     if method is None or method.baseline is None:
-        raise UsageError(f"method {name!r}; give one of {', '.join(METHODS)}")
+        known = [each for each, method in METHODS.items() if method.baseline]
+        raise UsageError(f"method {name!r}; give one of {', '.join(known)}")
     wanted = method.baseline(baselines)
     if isinstance(wanted, choose.Setting):
         return wanted

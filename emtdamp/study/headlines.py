@@ -116,7 +116,8 @@ def first_pass() -> str:
     raw = best.replace(" standardised", "")
     standing = contests.against(study, "error_1", "em-tdamp 100", adam, by="case")
     text = (
-        f"After a single pass over 60,000 images EM-TDAMP, at {_share(mean['em-tdamp 100'])} error,"
+        "After the first of 30 passes over 60,000 images EM-TDAMP, at"
+        f" {_share(mean['em-tdamp 100'])} error,"
         f" is {WORDS[standing]} the fastest of {len(adam)} schedules of Adam,"
         f" at {_share(mean[best])}."
     )

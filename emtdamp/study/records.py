@@ -5,7 +5,7 @@ metrics.json           scores; nothing in it but `seconds` depends on time or pl
 history.csv            a row an EM iteration
 confusion_matrix.csv   of a classifier: rows are labels, columns predictions
 model.keras            the trained network
-posterior.npz          of EM-TDAMP: the pruned posterior, for `emtdamp.posterior.load`
+posterior.npz          of EM-TDAMP: the pruned posterior, for `emtdamp.load_posterior`
 figures/               PNG files
 """
 

@@ -18,7 +18,7 @@ from emtdamp.messages.activations import ACTIVATIONS
 from emtdamp.messages.damp import Batch, Layer, Network, State
 from emtdamp.messages.gaussian import Gaussian
 from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
-from emtdamp.messages.prior import GroupPrior, PriorInfo, PriorState
+from emtdamp.messages.prior import GIVEN, GroupPrior, PriorInfo, PriorState
 from emtdamp.posterior import Posterior
 from emtdamp.training import em, shrinking
 from emtdamp.training.forms import Form, Schedule
@@ -29,7 +29,7 @@ DIVERGED = -1e6  # log Z of a sample: a thousand deviations off
 
 
 class Recipe(NamedTuple):
-    """How to train; `estimators` documents each and makes the defaults."""
+    """How to train; `estimators.parameters` documents each, `recipes` has the defaults."""
 
     hidden: tuple[int, ...]
     outputs: int
@@ -135,8 +135,7 @@ def restart(progress: em.Progress) -> em.Progress:
     Rates and slabs that EM has learnt are kept.
     """
     settled = settle(progress)
-    everyone = tuple(np.ones_like(left) for left in settled.prior.left)
-    return settled._replace(k=0 * settled.k, prior=settled.prior._replace(left=everyone))
+    return settled._replace(k=0 * settled.k, prior=settled.prior._replace(left=()))
 
 
 def hidden(progress: em.Progress) -> tuple[int, ...]:
@@ -230,8 +229,8 @@ def train(
 
     The seed orders the minibatches. `first` is the number of steps that were done before this fit's
     first iteration, so that a `progress` further on continues the fit: what it ends with is, bit
-    for bit, what one call had ended with (but for rounding where groups have left the arithmetic,
-    `shrinking`).
+    for bit, what one call had ended with. The best iterate on `held_out`, and patience, are those
+    of the call.
 
     With `held_out` the iterate of highest log predictive density there is returned, pruned as
     asked, and `patience` iterations without a better one stop the fit, once the pruning ramp is
@@ -242,12 +241,14 @@ def train(
     steps = -(-rows // recipe.batch_size)
     if progress is None:
         progress = start(recipe, inputs, seed)
-    done = (int(progress.k) - first) // steps
-    until = recipe.epochs if until is None else min(until, recipe.epochs)
-    if done >= until:
-        raise EmtdampError(f"{done} of {until} iterations are done; give an earlier progress")
+    until = recipe.epochs if until is None else until
+    done = _iterations_done(progress, recipe, steps, first, until)
+    chosen = progress.prior.left if done and not recipe.share_incoming else ()
     problem, progress = prepare(data, recipe, progress, padded_like, first)
     whole, kept = progress, None
+    if chosen:
+        kept = _chosen_before(progress, recipe, chosen)
+        problem, progress = shrink(problem, kept, recipe)
     history: list[dict[str, float]] = []
     best, posterior = None, None
     for number in range(done, until):
@@ -283,6 +284,7 @@ def train(
             samples = (recipe.epochs - number - 1) * rows * recipe.form.passes
             kept = shrinking.consider(progress, info, _module(recipe), samples)
             if kept is not None:
+                whole = shrinking.marked(whole, kept)
                 problem, progress = shrink(problem, kept, recipe)
     if best is not None:
         posterior = best[0]
@@ -293,6 +295,41 @@ def train(
         history[-1]["log_partition"],
         history,
     )
+
+
+def _iterations_done(
+    progress: em.Progress, recipe: Recipe, steps: int, first: int, until: int
+) -> int:
+    """How many of the fit are done; raise EmtdampError where it cannot go on from there."""
+    sizes = [layer.mean.shape[1] for layer in progress.state.layers]
+    if sizes != [*recipe.hidden, recipe.outputs]:
+        raise EmtdampError(
+            f"a progress of {sizes} neurons and outputs cannot go on with "
+            f"{[*recipe.hidden, recipe.outputs]}; give one of this network"
+        )
+    since = int(progress.k) - first
+    if since < 0 or since % steps:
+        raise EmtdampError(
+            f"{since} steps are no whole iterations of {steps}; give a progress of this fit, and "
+            "first, its steps before it"
+        )
+    done = since // steps
+    if not done < until <= recipe.epochs:
+        raise EmtdampError(
+            f"{done} of {recipe.epochs} iterations are done; give until from {done + 1} to "
+            f"{recipe.epochs}, or an earlier progress"
+        )
+    return done
+
+
+def _chosen_before(
+    progress: em.Progress, recipe: Recipe, chosen: tuple[np.ndarray, ...]
+) -> shrinking.Kept:
+    """The groups that the fit went on with when it stopped."""
+    keep = [tf.constant(number) for number in recipe.keep]
+    sent = em.messages(progress.state, progress.width)
+    info = _module(recipe).step(progress.prior, sent, keep)[2]
+    return shrinking.Kept(tuple(np.flatnonzero(left) for left in chosen), progress, info)
 
 
 def evaluate(posterior: Posterior, data: Data) -> float:
@@ -324,7 +361,8 @@ def _taken_up(
     """The tensors of a progress at rest, for data of `width` columns of which `inputs` are real.
 
     What was padded otherwise is padded anew, which no real weight notices; module B has the
-    recipe's slabs where it does not learn them, and starts where its rules are others.
+    recipe's slabs where it does not learn them, and starts where its rules are others, or more
+    groups are to stay than are left.
     """
     state = progress.state
     if state.layers[0].mean.shape[0] != width + 1:
@@ -341,12 +379,18 @@ def _taken_up(
     module = _module(recipe)
     fresh = module.init(_slabs(recipe, inputs), (width, *recipe.hidden))
     old = tf.nest.map_structure(tf.constant, progress.prior)
+    left = fresh.left
+    if len(old.left) == len(fresh.left):
+        left = tuple(
+            _like(old.left[u], everyone, inputs)
+            if recipe.rules[u] in GIVEN and old.left[u].numpy().sum() >= recipe.keep[u]
+            else everyone
+            for u, everyone in enumerate(fresh.left)
+        )
     prior = PriorState(
         old.slab if recipe.learn_slab else fresh.slab,
         tuple(_like(*pair, inputs) for pair in zip(old.logit_rho, fresh.logit_rho, strict=True)),
-        tuple(_like(*pair, inputs) for pair in zip(old.left, fresh.left, strict=True))
-        if len(old.left) == len(fresh.left)
-        else fresh.left,
+        left,
     )
     state, average, k, kap = tf.nest.map_structure(
         lambda value: tf.constant(value, dtype),
@@ -408,7 +452,7 @@ def _check(totals: em.Totals, steps: int, number: int) -> None:
         raise EmtdampError(
             f"the {damp.QUANTITIES[quantity]} of layer {layer + 1} is no longer finite in "
             f"iteration {number + 1}, minibatch {failed.min() + 1}; use a larger batch_size, "
-            "passes=1, or damping of 0.5 and more"
+            "inner_iters=1, damping of 0.5 and more, or a longer window"
         )
     log_partition = float(totals.log_partition) / steps
     if log_partition < DIVERGED:

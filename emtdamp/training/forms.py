@@ -101,7 +101,7 @@ class Window:
         return damp.init(means, precisions, priors, noise)
 
     def rates(self, schedule: Schedule, k: tf.Tensor, steps: tf.Tensor, count: tf.Tensor) -> Rates:
-        forget = 1.0 / (schedule.window * steps)
+        forget = tf.minimum(1.0 / (schedule.window * steps), 1.0)
         keep = tf.where(k / schedule.total < schedule.settle, 1.0 - forget, tf.ones_like(forget))
         return Rates(keep, temper=tf.minimum((k + 1.0) / schedule.warmup, 1.0))
 

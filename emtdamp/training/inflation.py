@@ -53,10 +53,10 @@ def _at(posterior: "Posterior", w: np.ndarray, var: np.ndarray, y: np.ndarray) -
 
 
 def hold_out(data: "Data", seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the rows to learn from, and of a fifth of them held out.
+    """Numbers of the rows to learn from, and of a fifth of the distinct ones held out.
 
-    Copies of a row stay together: where one was learnt, the other is no new row. Classes are shared
-    out evenly where there are enough rows of each.
+    Copies of a row stay together, where `_groups` finds such: where one was learnt, the other is no
+    new row. Classes are shared out evenly where there are enough rows of each.
     """
     rows = len(data.x)
     first, group = _groups(data.x)
@@ -82,12 +82,14 @@ def _groups(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Rows that agree are copies where that cannot be chance: were the columns independent, of the
     distinct rows less than one pair would agree. New rows of a few discrete columns agree as well.
+    Every row is its own group where there are too few distinct ones, or half a table is one row.
     """
     _, first, group = np.unique(x, axis=0, return_index=True, return_inverse=True)
     if LEAST_ROWS <= len(first) < len(x):
         counts = [np.unique(column, return_counts=True)[1] for column in x[first].T]
         agree = np.sum([np.log(np.mean((n / len(first)) ** 2) * len(n)) for n in counts])
-        if 2 * np.log(len(first)) - np.log(2) + agree < 0:
+        most = np.bincount(group.reshape(-1)).max()
+        if 2 * np.log(len(first)) - np.log(2) + agree < 0 and most <= HELD_OUT * len(x):
             place = np.argsort(np.argsort(first))
             return np.sort(first), place[group.reshape(-1)]
     return np.arange(len(x)), np.arange(len(x))

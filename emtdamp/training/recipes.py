@@ -192,7 +192,7 @@ def noise(value: Any, unit: float) -> float:
 
 
 def slab(params: dict[str, Any], rules: tuple[str, ...]) -> float:
-    """Prior variance of a weight times its fan-in; "auto" as `base` documents it."""
+    """Prior variance of a weight times its fan-in; "auto" as `estimators.parameters` has it."""
     if params["slab"] not in ("auto", "learn"):
         return float(params["slab"])
     return 1.0 if "free" in rules else SLAB

@@ -79,6 +79,17 @@ def drop(kept: Kept) -> Progress:
     return _through(small, kept.progress)
 
 
+def marked(progress: Progress, kept: Kept) -> Progress:
+    """The whole fit with the choice noted in it, as those who are left."""
+    left = tuple(
+        np.isin(np.arange(odds.shape[0]), groups)
+        for odds, groups in zip(kept.info.log_odds, kept.groups, strict=True)
+    )
+    return progress._replace(
+        prior=progress.prior._replace(left=tuple(tf.constant(mask) for mask in left))
+    )
+
+
 def put_back(kept: Kept, progress: Progress, info: PriorInfo) -> tuple[Progress, PriorInfo]:
     """The whole fit: dropped groups as they were, the others as they are now."""
     places = _places(kept)
@@ -98,7 +109,8 @@ def put_back(kept: Kept, progress: Progress, info: PriorInfo) -> tuple[Progress,
         value[groups], left[groups] = new.numpy(), new_odds.numpy() > 0
         llr.append(tf.constant(value))
         odds.append(tf.constant(_odds(value, left, old_odds.numpy())))
-    return _through(large, progress), info._replace(llr=tuple(llr), log_odds=tuple(odds))
+    whole = marked(_through(large, progress), kept)
+    return whole, info._replace(llr=tuple(llr), log_odds=tuple(odds))
 
 
 def _odds(llr: np.ndarray, left: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -493,3 +493,32 @@ def test_a_warm_fit_keeps_what_held_out_rows_have_chosen():
         model.set_params(em_iters=1).fit(X, LABELS)
         assert (model.slab_, model.posterior_.inflation) == (slab, factor)
     assert model.set_params(inflation=2.0).fit(X, LABELS).posterior_.inflation == 2.0
+    model.set_params(inflation="auto").fit(X[:20], LABELS[:20])  # too few to choose by
+    assert (model.slab_, model.posterior_.inflation) == (slab, factor)
+
+
+def test_a_warm_fit_chooses_where_nothing_was_chosen():
+    wide = RNG.normal(size=(60, 8))
+    y = wide[:, 0] + 0.3 * RNG.normal(size=60)
+    cold = regressor(em_iters=20).fit(wide, y).posterior_.inflation
+    model = regressor(em_iters=20, warm_start=True).partial_fit(wide, y)
+    assert model.posterior_.inflation == 1.0  # each row counted once
+    assert model.fit(wide, y).posterior_.inflation > 1.2 < cold
+    model = regressor(em_iters=20, warm_start=True, inflation=1.0).fit(wide, y)
+    assert model.set_params(inflation="auto").fit(wide, y).posterior_.inflation != 1.0
+
+
+def test_one_noise_for_outputs_of_different_scales_is_refused():
+    model = regressor(em_iters=2, warm_start=True).fit(X, np.stack([Y, 100 * Y], 1))
+    with pytest.raises(UsageError, match=r"noise=0\.5 is one variance for outputs"):
+        model.set_params(noise=0.5).fit(X, np.stack([Y, 100 * Y], 1))
+
+
+def test_a_window_shorter_than_a_minibatch_forgets_all():
+    model = regressor(update="window", window=0.5, batch_size=ROWS, em_iters=30).fit(X, Y)
+    assert sound(model, X, Y) > 0.2  # a minibatch is all that it knows
+
+
+def test_the_slab_that_learning_starts_at():
+    model = regressor(slab=3.0, em_iters=2, warm_start=True).fit(X, Y)
+    assert model.set_params(slab="learn").fit(X, Y).slab_ == 3.0

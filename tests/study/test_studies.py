@@ -1,4 +1,4 @@
-"""The committed studies: one row of each, run again."""
+"""The committed studies: a row of most, run again."""
 
 import pytest
 from sklearn.metrics import log_loss

@@ -24,6 +24,7 @@ SETTINGS = {
     "shared": dict(sparsity=0.5, share_incoming=True),
     "window": dict(sparsity=0.5, update="window", slab="learn", soft=True, inner_iters=2),
     "single": dict(sparsity=0.5),
+    "pruned": dict(sparsity=0.5, input_sparsity=0.5),
 }
 
 
@@ -99,6 +100,43 @@ def test_a_warm_start_goes_on_with_the_learnt_rates():
     assert float(progress.prior.logit_rho[1]) == learnt
 
 
+@pytest.mark.parametrize("until", [4, 5, 6, 9])  # groups leave the arithmetic after iteration 5
+def test_a_fit_that_has_shrunk_goes_on_without_the_groups_that_left(monkeypatch, tmp_path, until):
+    monkeypatch.setattr(fitting.shrinking, "COMPILE_SECONDS", 0.0)
+    recipe = plan("pruned")
+    recipe = recipe._replace(schedule=recipe.schedule._replace(ramp_end=0.5))
+    whole = fitting.train(GIVEN, recipe, 3)
+    part = fitting.train(GIVEN, recipe, 3, until=until)
+    assert len(part.progress.prior.left) == 2 * (until > 4)
+    progress = checkpoint.load(checkpoint.save(part.progress, tmp_path / "progress.npz"))
+    rest = fitting.train(GIVEN, recipe, 3, progress)
+    same(rest.progress, whole.progress)
+    for one, two in zip(rest.posterior.mean, whole.posterior.mean, strict=True):
+        assert_array_equal(one, two)
+
+
+def test_a_progress_of_another_fit_is_refused():
+    part = train("single", until=2).progress
+    for change, text in [
+        ({"hidden": (9,)}, r"of \[7, 3\] neurons and outputs cannot go on with \[9, 3\]"),
+        ({"batch_size": 50}, "8 steps are no whole iterations of 5"),
+    ]:
+        with pytest.raises(EmtdampError, match=text):
+            fitting.train(GIVEN, plan("single")._replace(**change), 3, part)
+    with pytest.raises(EmtdampError, match="-2 steps are no whole iterations"):
+        fitting.train(GIVEN, plan("single"), 3, part, first=10)
+    for until in (-1, 0, 2, 11):
+        with pytest.raises(EmtdampError, match="2 of 10 iterations are done; give until from 3 to"):
+            fitting.train(GIVEN, plan("single"), 3, part, until=until)
+
+
+def test_more_groups_than_are_left_may_stay_again():
+    model = EMTDAMPClassifier((7,), inflation=1.0, slab=30.0, random_state=0, **SETTINGS["shared"])
+    model.fit(X, Y)
+    model.set_params(sparsity=0.2).partial_fit(X, Y)
+    assert model._progress.prior.left[1].sum() == 6
+
+
 def test_three_partial_fits_continue_rho():
     model = EMTDAMPRegressor((8,), sparsity="auto", random_state=0)
     rng = np.random.default_rng(0)
@@ -131,7 +169,7 @@ def test_who_is_left_of_shared_groups_streams_on_and_starts_anew():
     model.fit(X, Y)
     assert model._progress.prior.left[1].sum() == 4
     assert fitting.settle(model._progress).prior.left[1].sum() == 4
-    assert fitting.restart(model._progress).prior.left[1].all()
+    assert fitting.restart(model._progress).prior.left == ()
     gone = ~model._progress.prior.left[1]
     model.partial_fit(X[:30], Y[:30])
     assert not (model._progress.prior.left[1] & gone).any()

@@ -217,6 +217,13 @@ def test_copies_of_rows_are_held_out_together():
     assert not {*map(tuple, x[left])} & {*map(tuple, x[out])}
 
 
+def test_one_row_that_is_most_of_the_table_is_shared_out():
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    x = np.concatenate([x, np.tile(x[:1], (900, 1))])
+    left, out = inflation.hold_out(Data(x, np.zeros((930, 1)), np.ones(930)), seed=2)
+    assert len(out) == 186 and len(left) == 744
+
+
 @pytest.mark.parametrize("columns", [0, 1, 3, 10])
 def test_rows_of_few_discrete_columns_are_no_copies(columns):
     x = np.random.default_rng(0).integers(0, 2, (400, max(columns, 1))).astype(float)
