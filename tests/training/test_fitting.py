@@ -280,8 +280,13 @@ def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
         assert_array_equal(one > 0, two > 0)
     assert [row.keys() for row in whole.history] == [row.keys() for row in small.history]
     assert_allclose(whole.log_partition, small.log_partition, rtol=1e-3)
-    shapes = [tf.nest.map_structure(np.shape, fit.progress) for fit in (whole, small)]
+    shapes = [
+        tf.nest.map_structure(np.shape, (fit.progress.state, fit.progress.average))
+        for fit in (whole, small)
+    ]
     assert shapes[0] == shapes[1]
+    left = small.progress.prior.left
+    assert [int(mask.sum()) for mask in left] == [4, 6] and whole.progress.prior.left == ()
     again = fitting.restart(small.progress)
     assert fitting.train(given, plan, 1, again).posterior.mean[0].shape == (9, 12)
 
