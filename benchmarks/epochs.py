@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from benchmarks.timing import Run, clocked
 from emtdamp import EMTDAMPClassifier, datasets
-from emtdamp.training import fitting, recipes
+from emtdamp.training import fitting, recipes, starts
 from emtdamp.training.em import Progress
 
 CLASSES = 10
@@ -37,7 +37,7 @@ def em_problem(
     rows, inputs = data.x.shape
     given = fitting.Data(data.x - data.x.mean(0), data.y, np.ones(rows))
     recipe = recipes.make(model.get_params(), given, CLASSES, 1.0)
-    return fitting.prepare(given, recipe, fitting.start(recipe, inputs, seed=0))
+    return fitting.prepare(given, recipe, starts.start(recipe, inputs, seed=0))
 
 
 def em(data: Images, hidden: tuple[int, ...], batch: int, **settings) -> Run:

@@ -1,6 +1,5 @@
 """The project's own files agree with each other."""
 
-import importlib
 import re
 import subprocess
 import tomllib
@@ -11,6 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 
 import emtdamp
+from tests.names import found
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -106,20 +106,6 @@ def test_what_the_map_names_exists(page):
         if dotted.endswith((".py", ".md", ".yml", ".csv", ".ipynb")):
             continue
         assert any(found(place + dotted) for place in places), dotted
-
-
-def found(path):
-    """Whether `package.module.name.attribute` exists."""
-    parts = path.split(".")
-    for cut in range(len(parts), 0, -1):
-        try:
-            thing = importlib.import_module(".".join(parts[:cut]))
-        except ModuleNotFoundError:
-            continue
-        for name in parts[cut:]:
-            thing = getattr(thing, name, None)
-        return thing is not None
-    return False
 
 
 def test_every_study_has_its_results_and_every_result_its_study():

@@ -16,9 +16,9 @@ from emtdamp.errors import UsageError
 from emtdamp.estimators.parameters import PAPER
 from emtdamp.posterior import Posterior, Units
 from emtdamp.scaling import Scaling, check_range
-from emtdamp.training import fitting, inflation, recipes
+from emtdamp.training import fitting, inflation, recipes, starts
 from emtdamp.training.em import Progress
-from emtdamp.training.fitting import Data
+from emtdamp.training.recipe import SMALL, Data, Recipe
 
 NO_WEIGHT = 1e-30  # of the largest weight: rows of less would have weight 0 in float32
 MOST_WEIGHT = 1e9  # on average, and its inverse the least
@@ -111,7 +111,7 @@ class EMTDAMP(BaseEstimator):
     n_features_in_: int
     _scaling: Scaling
     _progress: Progress
-    _chosen: fitting.Recipe | None = None  # the one that held-out rows have chosen
+    _chosen: Recipe | None = None  # the one that held-out rows have chosen
 
     @abstractmethod
     def _encode(self, y, reset, classes) -> np.ndarray:
@@ -159,7 +159,7 @@ class EMTDAMP(BaseEstimator):
             else:
                 self._forget()
                 self._learn_scales(X, y, weight)
-            progress = fitting.restart(self._progress) if warm else None
+            progress = starts.restart(self._progress) if warm else None
             self._train(X, y, weight, progress, monitor=monitor)
         return self
 
@@ -176,7 +176,7 @@ class EMTDAMP(BaseEstimator):
                 self._learn_scales(X, y, weight)
             if progress is not None:
                 self._warn_of_new_columns(X)
-                progress = fitting.settle(progress)
+                progress = starts.settle(progress)
             self._train(X, y, weight, progress, streaming=True)
         return self
 
@@ -212,7 +212,7 @@ class EMTDAMP(BaseEstimator):
         """Raise where the network or the columns are not those of the posterior to go on from."""
         progress = getattr(self, "_progress", None)
         sizes = recipes.hidden(self.get_params())
-        fitted = () if progress is None else fitting.hidden(progress)
+        fitted = () if progress is None else starts.hidden(progress)
         if sizes != fitted:
             raise UsageError(
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r} cannot go on from a posterior of "
@@ -290,10 +290,10 @@ class EMTDAMP(BaseEstimator):
         data = Data(self._scaling(X), self._scale_y(y), weight)
         rows = len(data.x)
         recipe = self._recipe(data)
-        small, params = inflation.LEAST_ROWS <= rows < fitting.SMALL, self.get_params()
+        small, params = inflation.LEAST_ROWS <= rows < SMALL, self.get_params()
         if streaming:
             recipe = recipes.stream(recipe, params)
-        if rows >= fitting.SMALL and not streaming:
+        if rows >= SMALL and not streaming:
             self._chosen = None  # so many rows need no choice
         if self._chosen is not None:  # for the posterior to go on from
             recipe = recipe._replace(inflation=self._chosen.inflation)
@@ -339,10 +339,10 @@ class EMTDAMP(BaseEstimator):
             self.slab_ = recipe.slab
         self.log_partition_ = trained.log_partition - self._log_scale()
 
-    def _recipe(self, data: Data, part_of: int | None = None) -> fitting.Recipe:
+    def _recipe(self, data: Data, part_of: int | None = None) -> Recipe:
         return recipes.make(self.get_params(), data, self._outputs, self._noise(), part_of)
 
-    def _by_held_out_rows(self, recipe: fitting.Recipe, data: Data, seed: int) -> fitting.Recipe:
+    def _by_held_out_rows(self, recipe: Recipe, data: Data, seed: int) -> Recipe:
         """With the `inflation` and the slab that suit like fits without a fifth of the rows.
 
         Minibatches and padding are those of all rows, so that all run one compiled epoch.

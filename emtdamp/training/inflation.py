@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 if TYPE_CHECKING:
     from emtdamp.posterior import Posterior
-    from emtdamp.training.fitting import Data
+    from emtdamp.training.recipe import Data
 
 # of the factor; a network that learns all its rows by heart learns hardly any v, and so no V
 BOUNDS = (1e-4, 5.35e11)

@@ -8,8 +8,8 @@ import numpy as np
 from emtdamp.errors import UsageError
 from emtdamp.messages.activations import ACTIVATIONS
 from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
-from emtdamp.training.fitting import SMALL, Data, Recipe, padded_shape
 from emtdamp.training.forms import Decoupled, Schedule, Window
+from emtdamp.training.recipe import SMALL, Data, Recipe, padded_shape
 
 INTEGER = (int, np.integer)
 REAL = (*INTEGER, float, np.floating)

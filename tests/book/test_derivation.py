@@ -1,6 +1,5 @@
 """The derivation of EM-TDAMP: what it names exists, and equations in a form of its own hold."""
 
-import importlib
 import re
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from scipy import integrate, special, stats
 
 from emtdamp.messages import activations, damp, layers, likelihoods
 from emtdamp.messages.gaussian import Gaussian
+from tests.names import found
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "book" / f"{name}.md" for name in ("02-messages", "02-turbo")]
@@ -24,22 +24,6 @@ DEFINITIONS = {
     "al-sum-product",
     "al-cavity",
 }
-
-
-def found(path: str) -> bool:
-    """Whether `package.module.name.attribute` exists."""
-    parts = path.split(".")
-    for cut in range(len(parts), 0, -1):
-        try:
-            thing = importlib.import_module(".".join(parts[:cut]))
-        except ModuleNotFoundError:
-            continue
-        for name in parts[cut:]:
-            if not hasattr(thing, name):
-                return False
-            thing = getattr(thing, name)
-        return True
-    return False
 
 
 @pytest.mark.parametrize("equations, function, sentence, file", ROW.findall(TEXT))

@@ -12,8 +12,8 @@ from sklearn.datasets import make_classification
 
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.errors import EmtdampError, UsageError
-from emtdamp.training import checkpoint, fitting, recipes
-from emtdamp.training.fitting import Data
+from emtdamp.training import checkpoint, fitting, recipes, starts
+from emtdamp.training.recipe import Data
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +94,7 @@ def test_a_warm_start_goes_on_with_the_learnt_rates():
     model = EMTDAMPClassifier((7,), em_iters=4, **settings).fit(X, Y)
     learnt = float(model._progress.prior.logit_rho[1])
     assert learnt != 0.0  # where it starts
-    restarted = fitting.restart(model._progress)
+    restarted = starts.restart(model._progress)
     assert float(restarted.prior.logit_rho[1]) == learnt
     _, progress = fitting.prepare(GIVEN, plan("auto"), restarted)
     assert float(progress.prior.logit_rho[1]) == learnt
@@ -149,7 +149,7 @@ def test_three_partial_fits_continue_rho():
     for before in found[:2]:
         data = Data(np.ones((60, 3)), np.ones((60, 1)), np.ones(60))
         recipe = recipes.stream(model._recipe(data), model.get_params())
-        _, progress = fitting.prepare(data, recipe, fitting.settle(before))
+        _, progress = fitting.prepare(data, recipe, starts.settle(before))
         starts.append(float(progress.prior.logit_rho[1]))
     assert starts == [float(progress.prior.logit_rho[1]) for progress in found[:2]]
     assert len({0.0, *starts}) == 3
@@ -168,8 +168,8 @@ def test_who_is_left_of_shared_groups_streams_on_and_starts_anew():
     model = EMTDAMPClassifier((7,), inflation=1.0, slab=30.0, random_state=0, **SETTINGS["shared"])
     model.fit(X, Y)
     assert model._progress.prior.left[1].sum() == 4
-    assert fitting.settle(model._progress).prior.left[1].sum() == 4
-    assert fitting.restart(model._progress).prior.left == ()
+    assert starts.settle(model._progress).prior.left[1].sum() == 4
+    assert starts.restart(model._progress).prior.left == ()
     gone = ~model._progress.prior.left[1]
     model.partial_fit(X[:30], Y[:30])
     assert not (model._progress.prior.left[1] & gone).any()

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.errors import EmtdampError
 from emtdamp.messages.likelihoods import GaussianNoise
-from emtdamp.training import fitting, recipes
-from emtdamp.training.fitting import Data
+from emtdamp.training import fitting, recipes, starts
+from emtdamp.training.recipe import Data
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,7 @@ def test_weights_are_repetitions_in_a_full_batch():
 def test_a_stream_goes_on_where_it_stopped():
     given = data()
     plan = stream()
-    progress = fitting.start(plan, 3, seed=0)
+    progress = starts.start(plan, 3, seed=0)
     for part in np.split(np.arange(90), 3):
         rows = Data(*(array[part] for array in given))
         before, k = progress, int(progress.k)
@@ -108,8 +108,8 @@ def test_a_stream_multiplies_each_minibatch_in_once():
     given = data()
     plan = stream()._replace(noise=0.3)
     plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
-    progress = fitting.start(plan, 3, seed=0)
-    state = fitting._taken_up(progress, plan, 3, 3, np.float64).state
+    progress = starts.start(plan, 3, seed=0)
+    state = starts.take_up(progress, plan, 3, 3, np.float64).state
     network = fitting.Network(fitting.ACTIVATIONS["relu"], GaussianNoise())
     for part in np.split(np.arange(90), 3):
         rows = Data(*(array[part] for array in given))
@@ -131,7 +131,7 @@ def test_a_stream_counts_rows_as_often_as_they_weigh():
     plan = stream(hidden_layer_sizes=(), batch_size=10)
     noise = 1e5  # so large that what is known of the weights makes no difference
     plan = plan._replace(noise=noise, schedule=plan.schedule._replace(learn_noise=0.0))
-    start = fitting.start(plan, 3, seed=0)
+    start = starts.start(plan, 3, seed=0)
     progress = fitting.train(given, plan, 0, start).progress
     x = np.pad(given.x, [(0, 0), (0, 1)], constant_values=1.0)
     now, then = (rows_of(p.state.layers[0].precision) for p in (progress, start))
@@ -141,7 +141,7 @@ def test_a_stream_counts_rows_as_often_as_they_weigh():
 
 def test_restart_keeps_the_posterior():
     progress = train(data()).progress
-    again = fitting.restart(progress)
+    again = starts.restart(progress)
     assert again.k == 0 and again.width == 1.0
     for old, new in zip(progress.state.layers, again.state.layers, strict=True):
         assert_allclose(
@@ -158,7 +158,7 @@ def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
     plan = plan._replace(schedule=plan.schedule._replace(learn_noise=0.0))
     trained = fitting.train(given, plan, seed=0)
     assert trained.progress.width < 0.5  # where it is 1 nothing can go wrong
-    restarted = fitting.restart(trained.progress)
+    restarted = starts.restart(trained.progress)
     plan = recipes.warm(plan, 90, float(restarted.state.count))
     problem, progress = fitting.prepare(given, plan, restarted)
     one = tf.ones([], progress.k.dtype)
@@ -287,7 +287,7 @@ def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
     assert shapes[0] == shapes[1]
     left = small.progress.prior.left
     assert [int(mask.sum()) for mask in left] == [4, 6] and whole.progress.prior.left == ()
-    again = fitting.restart(small.progress)
+    again = starts.restart(small.progress)
     assert fitting.train(given, plan, 1, again).posterior.mean[0].shape == (9, 12)
 
 
@@ -307,7 +307,7 @@ def test_fits_of_learnt_rho_or_shared_weights_do_not_shrink(setting):
     given = classes(300)
     params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
     plan = recipes.make(params.get_params(), given, 3, 1.0)
-    problem, progress = fitting.prepare(given, plan, fitting.start(plan, 8, 0))
+    problem, progress = fitting.prepare(given, plan, starts.start(plan, 8, 0))
     progress, info, _ = problem(progress, tf.constant([0, 0]))
-    module = fitting._module(plan)
+    module = plan.module
     assert fitting.shrinking.consider(progress, info, module, 1e15) is None

@@ -16,7 +16,7 @@ from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
 from emtdamp.metrics import regression_scores
 from emtdamp.posterior import Posterior
 from emtdamp.training import fitting, inflation, recipes
-from emtdamp.training.fitting import Data
+from emtdamp.training.recipe import Data
 
 pytestmark = pytest.mark.slow
 
