@@ -145,14 +145,14 @@ def test_three_partial_fits_continue_rho():
         x = rng.normal(size=(60, 3))
         model.partial_fit(x, np.sin(2 * x[:, 0]))
         found.append(model._progress)
-    starts = []
+    rates = []
     for before in found[:2]:
         data = Data(np.ones((60, 3)), np.ones((60, 1)), np.ones(60))
         recipe = recipes.stream(model._recipe(data), model.get_params())
         _, progress = fitting.prepare(data, recipe, starts.settle(before))
-        starts.append(float(progress.prior.logit_rho[1]))
-    assert starts == [float(progress.prior.logit_rho[1]) for progress in found[:2]]
-    assert len({0.0, *starts}) == 3
+        rates.append(float(progress.prior.logit_rho[1]))
+    assert rates == [float(progress.prior.logit_rho[1]) for progress in found[:2]]
+    assert len({0.0, *rates}) == 3
 
 
 def test_a_changed_rule_starts_its_rate_anew():
