@@ -363,6 +363,7 @@ def _predictive(likelihood: ProbitProduct, classes: int, dtype: str):
         likelihood.log_probabilities,
         input_signature=[rows, rows, tf.TensorSpec([], dtype)],
         jit_compile=classes > _FEW_CLASSES,
+        autograph=False,
     )
 
 

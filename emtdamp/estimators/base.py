@@ -325,7 +325,7 @@ class EMTDAMP(BaseEstimator):
             progress,
             held_out,
             int(self.n_iter_no_change),
-            report,
+            report if self.verbose or monitor is not None else None,
             first=0 if progress is None else int(progress.k),
         )
         self._progress = trained.progress

@@ -104,12 +104,11 @@ def posterior(state: State) -> list[tuple[tf.Tensor, tf.Tensor]]:
 
 @lru_cache(maxsize=32)
 def _loop(network: Network) -> Callable[..., Settled]:
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def loop(state, memory, batch, counts, damping, momentum, tolerance, most):
-        change, passes = tf.ones([], batch.x.dtype), tf.zeros([], tf.int32)
-        log_partition = tf.zeros_like(batch.weight)
         fresh = 1.0 - damping
-        while (passes < most) & (change > tolerance):
+
+        def message_pass(state, memory, _, __, passes):
             result = damp.sweep(network, posterior(state), batch, state.noise, memory)
             moved, changes = [], []
             for old, (gradient, precision) in zip(state.layers, result.messages, strict=True):
@@ -122,14 +121,20 @@ def _loop(network: Network) -> Callable[..., Settled]:
                 total = counted + old.prior.precision
                 shrunk = tf.abs(counted - old.precision) * total**-1.5  # twice that of the sd
                 changes += [tf.reduce_max(tf.abs(velocity)), tf.reduce_max(shrunk)]
-            state = state._replace(layers=tuple(moved))
             memory = tf.nest.map_structure(
                 lambda old, new: damping * old + fresh * new, memory, result.memory
             )
-            log_partition = result.output.log_partition
-            change = tf.reduce_max(tf.stack(changes))
-            passes += 1
-        return Settled(state, memory, log_partition, change, passes)
+            return Settled(
+                state._replace(layers=tuple(moved)),
+                memory,
+                result.output.log_partition,
+                tf.reduce_max(tf.stack(changes)),
+                passes + 1,
+            )
+
+        zero, one = tf.zeros([], tf.int32), tf.ones([], batch.x.dtype)
+        start = Settled(state, memory, tf.zeros_like(batch.weight), one, zero)
+        return tf.while_loop(lambda *at: (at[4] < most) & (at[3] > tolerance), message_pass, start)
 
     return loop
 

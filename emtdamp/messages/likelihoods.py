@@ -108,16 +108,16 @@ class ProbitProduct:
         # s_m^-1 is 0 at m = y: there t = 0 at all nodes, and nothing is added to any sum below
         s_inverse = other * tf.math.rsqrt(noise + var)
 
-        def slopes(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def climb(i: tf.Tensor, z: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
             at = cut((z - w) * s_inverse)
             pull = at.hazard * s_inverse
             slope = (w_y - z) * sharp_y + tf.reduce_sum(pull, 0)
-            return slope, sharp_y + tf.reduce_sum(pull * at.mean * s_inverse, 0)
+            bend = sharp_y + tf.reduce_sum(pull * at.mean * s_inverse, 0)
+            return i + 1, z + slope / bend, bend
 
-        z, bend = w_y, sharp_y
-        for _ in tf.range(self.newton):
-            slope, bend = slopes(z)
-            z = z + slope / bend
+        _, z, bend = tf.while_loop(
+            lambda i, *_: i < self.newton, climb, (tf.constant(0), w_y, sharp_y)
+        )
         width = tf.math.rsqrt(bend)
 
         x, log_weight = _trapezoid(self.nodes)
@@ -213,8 +213,10 @@ def maximise_noise(
     def evidence(log_v: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(likelihood(w, var, y, tf.exp(log_v)).log_partition)
 
-    for _ in tf.range(iterations):
+    def halve(i: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, ...]:
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         rises = evidence(left) < evidence(right)
-        low, high = tf.where(rises, left, low), tf.where(rises, high, right)
+        return i + 1, tf.where(rises, left, low), tf.where(rises, high, right)
+
+    _, low, high = tf.while_loop(lambda i, *_: i < iterations, halve, (tf.constant(0), low, high))
     return tf.exp(0.5 * (low + high))

@@ -145,15 +145,17 @@ class Patient(Decoupled):
 
 @lru_cache(maxsize=8)
 def _run(form: Form):
-    @tf.function(jit_compile=True, reduce_retracing=False)
+    @tf.function(jit_compile=True, reduce_retracing=False, autograph=False)
     def run(state, x, y, order, epoch, counts):
         total = tf.cast(tf.shape(order)[0], F64)
         schedule = Schedule(total, window=MEMORY, width_end=counts)  # pyright: ignore
         one = tf.ones([BATCH], F64)
-        for k in tf.range(tf.shape(order)[0]):
+
+        def step(k, state):
             batch = Batch(tf.gather(x, order[k]), tf.gather(y, order[k]), one)
             rates = form.rates(schedule, tf.cast(k, F64), epoch, state.count)
-            state, _ = form.step(NETWORK, state, batch, rates)
-        return state
+            return k + 1, form.step(NETWORK, state, batch, rates)[0]
+
+        return tf.while_loop(lambda k, _: k < tf.shape(order)[0], step, (tf.constant(0), state))[1]
 
     return run

@@ -155,54 +155,62 @@ def epoch_function(
     many groups of the inputs and each hidden layer are to be left at the end.
     """
 
-    @tf.function(jit_compile=True, reduce_retracing=False)
+    @tf.function(jit_compile=True, reduce_retracing=False, autograph=False)
     def epoch(progress: Progress, data: Batch, seed, schedule: Schedule, keep):
-        state, average, prior, k, _ = progress
-        groups = [layer.mean.shape[0] - 1 for layer in state.layers]
+        groups = [layer.mean.shape[0] - 1 for layer in progress.state.layers]
         order, steps = shuffled(data.weight, batch_size, seed)
-        most, layers, started = order.shape[0], len(state.layers), average
+        most, started = order.shape[0], progress.average
         zero = tf.zeros([], data.x.dtype)
         steps_f = tf.cast(steps, zero.dtype)
-        totals = Totals(zero, zero, zero, zero, tf.fill([layers, 4], most))
 
         def width_of(k, state):
             return form.width(form.rates(schedule, k, steps_f, state.count), state.count)
 
-        for part in tf.range(exchanges):
-            i, last = part * steps // exchanges, (part + 1) * steps // exchanges
+        def minibatch(i, state, average, k, totals):
+            batch = gathered(data, order[i])
+            rates = form.rates(schedule, k, steps_f, state.count)
+            state, seen = form.step(network, state, batch, rates)
+            if form.averages:
+                average = averaged(average, state, schedule, k, steps_f)
+            learnt = k >= schedule.new_until
+            totals = Totals(
+                totals.log_partition + seen.log_partition,
+                totals.noise + tf.where(learnt, seen.noise_learnt, seen.noise),
+                totals.rows + seen.rows,
+                totals.change,
+                tf.minimum(totals.failed, tf.where(seen.healthy, most, i)),
+            )
+            return i + 1, state, average, k + 1.0, totals
+
+        def part(number, progress, before):
+            state, average, prior, k, _ = progress
+            i, last = number * steps // exchanges, (number + 1) * steps // exchanges
             length = tf.cast(last - i, zero.dtype)
-            before = totals
-            while i < last:
-                batch = gathered(data, order[i])
-                rates = form.rates(schedule, k, steps_f, state.count)
-                state, seen = form.step(network, state, batch, rates)
-                if form.averages:
-                    average = averaged(average, state, schedule, k, steps_f)
-                learnt = k >= schedule.new_until
-                k += 1.0
-                i += 1
-                totals = Totals(
-                    totals.log_partition + seen.log_partition,
-                    totals.noise + tf.where(learnt, seen.noise_learnt, seen.noise),
-                    totals.rows + seen.rows,
-                    totals.change,
-                    tf.minimum(totals.failed, tf.where(seen.healthy, most, i - 1)),
-                )
+            _, state, average, k, totals = tf.while_loop(
+                lambda i, *_: i < last, minibatch, (i, state, average, k, before)
+            )
             if not form.averages:
                 average = tuple(layer.mean for layer in state.layers)
             width = width_of(k, state)
-            state, average, prior, *_ = exchange(
+            progress = exchange(
                 Progress(state, average, prior, k, width),
                 width,
                 module,
                 kept(schedule, k, groups, keep),
             )
             noise = learnt_noise(state.noise, schedule, totals, before, length, k, steps_f)
-            state = state._replace(noise=noise)
+            state = progress.state._replace(noise=noise)
+            return number + 1, progress._replace(state=state), totals
+
+        totals = Totals(zero, zero, zero, zero, tf.fill([len(groups), 4], most))
+        _, progress, totals = tf.while_loop(
+            lambda number, *_: number < exchanges, part, (tf.constant(0), progress, totals)
+        )
+        state, average, prior, k, _ = progress
         moved = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(average, started, strict=True)]
         totals = totals._replace(change=tf.reduce_max(tf.stack(moved)))
         width = width_of(k, state)
         info = module.step(prior, messages(state, width), kept(schedule, k, groups, keep))[2]
-        return Progress(state, average, prior, k, width), info, totals
+        return progress._replace(width=width), info, totals
 
     return epoch

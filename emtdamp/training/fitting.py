@@ -70,8 +70,7 @@ def prepare(
     keep = tuple(tf.constant(number) for number in recipe.keep)
     problem = Problem(_epoch(recipe), _batch(data, shape, dtype), schedule, keep)
     progress = starts.take_up(progress, recipe, inputs, shape[1], dtype)
-    _compile(problem, progress)
-    return problem, progress
+    return _compiled(problem, progress), progress
 
 
 def _epoch(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
@@ -84,14 +83,18 @@ def _epoch(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
     )
 
 
-def _compile(problem: Problem, progress: em.Progress) -> None:
-    """Compile the epoch where its shapes are new: one without a row to see, its outcome dropped."""
+def _compiled(problem: Problem, progress: em.Progress) -> Problem:
+    """The problem with the epoch of its shapes alone, which is called in half the time.
+
+    A new one is compiled by an epoch without a row to see, its outcome dropped.
+    """
     epoch, batch, *others = problem
     order = tf.constant([0, 0])
     before = epoch.experimental_get_tracing_count()
-    epoch.get_concrete_function(progress, batch, order, *others)
+    concrete = epoch.get_concrete_function(progress, batch, order, *others)
     if epoch.experimental_get_tracing_count() > before:
-        epoch(progress, batch._replace(weight=tf.zeros_like(batch.weight)), order, *others)
+        concrete(progress, batch._replace(weight=tf.zeros_like(batch.weight)), order, *others)
+    return problem._replace(epoch=concrete)
 
 
 def shrink(problem: Problem, kept: shrinking.Kept, recipe: Recipe) -> tuple[Problem, em.Progress]:
@@ -104,8 +107,7 @@ def shrink(problem: Problem, kept: shrinking.Kept, recipe: Recipe) -> tuple[Prob
         keep=tuple(tf.constant(len(groups)) for groups in kept.groups),
     )
     progress = shrinking.drop(kept)
-    _compile(smaller, progress)
-    return smaller, progress
+    return _compiled(smaller, progress), progress
 
 
 def train(
@@ -145,7 +147,7 @@ def train(
         kept = _chosen_before(progress, recipe, chosen)
         problem, progress = shrink(problem, kept, recipe)
     history: list[dict[str, float]] = []
-    best, posterior = None, None
+    best, odds, inflation = None, [], 1.0
     for number in range(done, until):
         began = time.perf_counter()
         progress, info, totals = problem(progress, tf.constant([seed, number + first]))
@@ -156,36 +158,35 @@ def train(
         whole = progress
         if kept is not None:
             whole, info = shrinking.put_back(kept, progress, info)
-        posterior = _posterior(whole, info, inflation, inputs, recipe)
+        odds = [info.log_odds[0].numpy()[:inputs], *(x.numpy() for x in info.log_odds[1:])]
         row = {
             "iteration": number + 1,
             "log_partition": float(totals.log_partition) / steps,
-            "noise": posterior.noise,
+            "noise": float(whole.state.noise),
             "change": float(totals.change),
-            **{f"active_{n}": int(active.sum()) for n, active in enumerate(posterior.active)},
+            **{f"active_{n}": int((groups > 0).sum()) for n, groups in enumerate(odds)},
             "seconds": seconds,
         }
-        if held_out is not None:
-            row["held_out"] = evaluate(posterior, held_out)
         history.append(row)
-        if report is not None:
-            report(row, posterior)
-        if held_out is not None and number + 1 > recipe.schedule.ramp_end * recipe.epochs:
-            if best is None or row["held_out"] > best[1]["held_out"]:
-                best = posterior, row
-            elif patience is not None and row["iteration"] - best[1]["iteration"] >= patience:
-                break
+        if held_out is not None or report is not None:
+            posterior = _posterior(whole, odds, inflation, recipe)
+            if held_out is not None:
+                row["held_out"] = evaluate(posterior, held_out)
+            if report is not None:
+                report(row, posterior)
+            if held_out is not None and number + 1 > recipe.schedule.ramp_end * recipe.epochs:
+                if best is None or row["held_out"] > best[1]["held_out"]:
+                    best = posterior, row
+                elif patience is not None and row["iteration"] - best[1]["iteration"] >= patience:
+                    break
         if kept is None and progress.k >= problem.schedule.total * problem.schedule.ramp_end:
             samples = (recipe.epochs - number - 1) * rows * recipe.form.passes
             kept = shrinking.consider(progress, info, recipe.module, samples)
             if kept is not None:
                 whole = shrinking.marked(whole, kept)
                 problem, progress = shrink(problem, kept, recipe)
-    if best is not None:
-        posterior = best[0]
-    assert posterior is not None  # epochs >= 1
     return Trained(
-        posterior,
+        _posterior(whole, odds, inflation, recipe) if best is None else best[0],
         tf.nest.map_structure(starts.at_rest, whole),
         history[-1]["log_partition"],
         history,
@@ -247,27 +248,20 @@ def _batch(data: Data, shape: tuple[int, int], dtype: type) -> Batch:
 
 
 def _posterior(
-    progress: em.Progress,
-    info: PriorInfo,
-    inflation: float,
-    inputs: int,
-    recipe: Recipe,
+    progress: em.Progress, odds: list[np.ndarray], inflation: float, recipe: Recipe
 ) -> Posterior:
-    means, variances, active, odds = [], [], [], []
+    means, variances, active = [], [], tuple(groups > 0 for groups in odds)
     state, width = progress.state, float(progress.width)
-    for number, (layer, mean) in enumerate(zip(state.layers, progress.average, strict=True)):
-        _, precision, _, prior = layer
-        rows = inputs if number == 0 else mean.shape[0] - 1
-        odds.append(info.log_odds[number].numpy()[:rows])
-        active.append(odds[-1] > 0)
-        on = np.append(active[-1], True)[:, None]
-        var = 1 / (width * precision + prior.precision)
+    for layer, mean, groups in zip(state.layers, progress.average, active, strict=True):
+        rows, on = len(groups), np.append(groups, True)[:, None]
+        var = 1 / (width * layer.precision + layer.prior.precision)
         means.append(np.where(on, starts.without_padding(mean.numpy(), rows), 0))
         variances.append(np.where(on, starts.without_padding(var.numpy(), rows), 0))
+    inputs = len(odds[0])
     return Posterior(
         tuple(means),
         tuple(variances),
-        tuple(active),
+        active,
         tuple(odds),
         noise=float(state.noise),
         activation=recipe.activation,
