@@ -155,7 +155,7 @@ def parser() -> Parser:
         help="run a notebook of the book over a grid of its parameters",
         description="Run a notebook once for each combination of parameter values; keep every "
         "executed notebook and one CSV of results. Finished cells are not run again.",
-        epilog="example: emtdamp sweep book/04-results.ipynb --grid sparsity=0.5,0.75 "
+        epilog="example: emtdamp sweep book/results.ipynb --grid sparsity=0.5,0.75 "
         "--grid seed=0,1 --jobs 2 --out sweep-of-sparsity",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

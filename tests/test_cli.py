@@ -303,7 +303,7 @@ def test_an_earlier_run_is_refused_before_training(run, capsys):
 )
 def test_a_wrong_grid_is_named(grid, said, tmp_path, capsys):
     words = [word for entry in grid for word in ("--grid", entry)]
-    notebook = datasets.__file__.rsplit("/emtdamp/", 1)[0] + "/book/04-results.ipynb"
+    notebook = datasets.__file__.rsplit("/emtdamp/", 1)[0] + "/book/results.ipynb"
     assert main(["sweep", notebook, *words, "--out", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

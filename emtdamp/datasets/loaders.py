@@ -4,7 +4,7 @@ Each array is compared with the release: shape, dtype and SHA-256 of its raw C-o
 MNIST (55 MB) the check takes 0.03 s on a processor with SHA instructions and 0.1 to 0.2 s without,
 the unpacking 0.25 s. The hash is of the array, not of the file, because two builds of zlib may pack
 the same array into different files. Where the data come from and under which terms they are passed
-on is told in the book's page on data (``book/80-data.md``).
+on is told in the book's page on data (``book/data.md``).
 
 Nothing is cached: every call returns fresh arrays, which the caller may change without another
 caller seeing it.

@@ -2,24 +2,22 @@
 
 One rule compares two methods everywhere (`compare`): ahead or behind by more than two standard
 errors of the difference, else level. The pages of the book make claims (`numeric`, `statement`,
-`versus`; `goal` for what the book asks of its own algorithm), show them (`comparison`, `goals`) and
-record them; `scoreboard` collects them from the records. Behind every ± stands a standard error.
+`versus`; `goal` for what the book asks of its own algorithm), show and record them; `boards` draws
+their tables, and the scoreboard from the records. Behind every ± stands a standard error.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from emtdamp.errors import EmtdampError, UsageError
+from emtdamp.errors import UsageError
 
 Scalar = int | float | bool | str
 Standing = Literal["ahead", "level", "behind", "undecided"]
@@ -284,26 +282,6 @@ def versus(
     return Claim(source, text, reported, ours, why, standing=standing)
 
 
-def scoreboard(folder: str | Path = "_generated/records") -> pd.DataFrame:
-    """Every claim of every record in `folder`, in page order; verdicts are computed from them.
-
-    Columns: those of `comparison`; Source, Page; Outcome, one of a few words; Goal, whether it is
-    one.
-    """
-    records = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
-    if not records:
-        raise EmtdampError(f"no records in {folder}: build the book first: make book")
-    claims = [Claim(**claim) for record in records for claim in record["claims"]]
-    pages = [record["page"] for record in records for _ in record["claims"]]
-    board = comparison(claims)
-    board.insert(0, "Source", [claim.source for claim in claims])
-    return board.assign(
-        Page=pages,
-        Outcome=[claim.outcome for claim in claims],
-        Goal=[bool(claim.goal) for claim in claims],
-    )
-
-
 def comparison(claims: Sequence[Claim]) -> pd.DataFrame:
     """A row of text for each claim: what was reported, what came out, how far apart, the verdict.
 
@@ -314,31 +292,6 @@ def comparison(claims: Sequence[Claim]) -> pd.DataFrame:
     rows = [(c.text, _reported(c), _ours(c), _difference(c), _reason(c), c.verdict) for c in claims]
     names = ["Claim", "Reported", "Ours", "Difference", "Tolerance and why", "Verdict"]
     return pd.DataFrame(rows, columns=pd.Index(names))
-
-
-def goals(claims: Sequence[Claim]) -> pd.DataFrame:
-    """A row of text for each goal, with what was required, what came out, and the outcome.
-
-    >>> error = goal("error", required=0.03, aim=0.02, ours=0.025, sd=0.002, n=4)
-    >>> goals([error]).iloc[0].tolist()
-    ['error', '0.03', '0.02', '0.025 ± 0.001 (n = 4)', 'met']
-    """
-    rows = [(c.text, _shown(c.reported), _shown(c.aim), _ours(c), c.verdict) for c in claims]
-    return pd.DataFrame(rows, columns=pd.Index(["Goal", "Required", "Aim", "Ours", "Outcome"]))
-
-
-def tables(claims: Sequence[Claim]) -> list[pd.DataFrame]:
-    """Claims as tables: what others reported, what is expected here, and goals; none is empty.
-
-    Columns that are empty for all claims of a table are left out.
-    """
-    rest = [claim for claim in claims if not claim.goal]
-    found = [
-        comparison([claim for claim in rest if claim.source != BOOK]),
-        comparison([c for c in rest if c.source == BOOK]).rename(columns={"Reported": "Expected"}),
-        goals([claim for claim in claims if claim.goal]),
-    ]
-    return [table.loc[:, (table != "").any()] for table in found if len(table)]
 
 
 def _shown(value: Scalar | None) -> str:

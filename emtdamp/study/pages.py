@@ -1,7 +1,7 @@
 """What a page of the book needs: its parameters shown; its tables, numbers and claims kept.
 
 A page begins with a cell tagged ``parameters`` that holds annotated assignments and nothing else
-(``em_iters: int = 10  # EM iterations``) and goes on with ``page = pages.start("04-results")``.
+(``em_iters: int = 10  # EM iterations``) and goes on with ``page = pages.start("results")``.
 What it computes leaves it through `Page.table`, `Page.glue` and `Page.record`, all of it below
 ``_generated/`` in the folder in which the page is executed.
 """
@@ -20,13 +20,14 @@ import sys
 import time
 import tokenize
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from emtdamp.errors import EmtdampError, UsageError
+from emtdamp.study.boards import claim_tables
 from emtdamp.study.claims import (
     Claim,
     Comparison,
@@ -35,13 +36,10 @@ from emtdamp.study.claims import (
     compare_to_number,
     comparison,
     goal,
-    goals,
     numeric,
     overall,
     scalar,
-    scoreboard,
     statement,
-    tables,
     versus,
 )
 from emtdamp.study.records import versions
@@ -56,14 +54,13 @@ __all__ = [
     "comparison",
     "environment",
     "goal",
-    "goals",
     "numeric",
     "overall",
     "parameters",
-    "scoreboard",
     "start",
     "statement",
     "study",
+    "titles",
     "versus",
     "write_text",
 ]
@@ -131,12 +128,12 @@ def parameters(source: str) -> list[Parameter]:
 
 
 def start(name: str) -> Page:
-    """Begin the page `name`: show its parameters, and say so at the top if they are not its own.
+    """Begin the page `name`; if its parameters are not its own, say so at the top.
 
     The defaults come from the source of the parameters cell, the first one run in this kernel that
     holds annotated assignments only; the values in force from the kernel's variables, so that
-    papermill's injected cell counts. Nothing else is printed or seeded. An earlier record of the
-    page is removed, so that a record always belongs to the run that is on the page.
+    papermill's injected cell counts. `Page.foot` shows all of them. Nothing is seeded. An earlier
+    record of the page is removed, so that a record always belongs to the run that is on the page.
 
     Raises `EmtdampError` outside Jupyter or without a parameters cell, `UsageError` for a value
     of another type than annotated.
@@ -157,9 +154,10 @@ def start(name: str) -> Page:
         )
     declared = parameters(source)
     values = {p.name: p.check(shell.user_ns.get(p.name)) for p in declared}
-    page = Page(_file_name(name), values, time.perf_counter())
+    page = Page(_file_name(name), values, time.perf_counter(), declared)
     page._record_path.unlink(missing_ok=True)
-    display(_Opening(declared, values))
+    if changes := _changes(declared, values):
+        display(_Banner(changes))
     return page
 
 
@@ -171,54 +169,70 @@ def _annotated_only(source: str) -> bool:
     return bool(body) and all(isinstance(node, ast.AnnAssign) for node in body)
 
 
-@dataclass(frozen=True)
-class _Opening:
-    """What a page shows first; HTML for the book and Jupyter, plain text for a terminal."""
+def _changes(declared: list[Parameter], values: dict[str, Scalar]) -> str:
+    changed = [
+        f"{p.name} {values[p.name]} instead of {p.default}"
+        for p in declared
+        if values[p.name] != p.default
+    ]
+    if not changed:
+        return ""
+    return (
+        "This page was built with other than the default parameters"
+        f" (small parameters or a sweep): {', '.join(changed)}."
+    )
 
+
+@dataclass(frozen=True)
+class _Banner:
+    """HTML for the book and Jupyter, plain text for a terminal."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return (
+            '<div class="admonition warning" style="border-left: .2rem solid #d97706;'
+            ' padding: 0 .6rem .8rem; margin-bottom: 1rem">'
+            '<p class="admonition-title" style="font-weight: bold">Not the default'
+            f" parameters</p><p>{html.escape(self.text)}</p></div>"
+        )
+
+
+@dataclass(frozen=True)
+class _Foot:
+    """The parameters of a page, and the line that runs it with others."""
+
+    name: str
     declared: list[Parameter]
     values: dict[str, Scalar]
 
-    def changes(self) -> str:
-        changed = [
-            f"{p.name} {self.values[p.name]} instead of {p.default}"
-            for p in self.declared
-            if self.values[p.name] != p.default
-        ]
-        if not changed:
-            return ""
-        return (
-            "This page was built with other than the default parameters"
-            f" (small parameters or a sweep): {', '.join(changed)}."
-        )
+    @property
+    def line(self) -> str:
+        command = f".venv/bin/papermill book/{self.name}.ipynb rerun.ipynb"
+        given = (f"-p {name} {value}" for name, value in self.values.items())
+        return " ".join([command, *given])
 
     def __repr__(self) -> str:
         lines = [f"{p.name} = {self.values[p.name]!r}  # {p.meaning}" for p in self.declared]
-        return "\n".join(([self.changes()] if self.changes() else []) + lines)
+        return "\n".join([*lines, self.line])
 
     def _repr_html_(self) -> str:
-        banner = rows = ""
-        if self.changes():
-            banner = (
-                '<div class="admonition warning" style="border-left: .2rem solid #d97706;'
-                ' padding: 0 .6rem .8rem; margin-bottom: 1rem">'
-                '<p class="admonition-title" style="font-weight: bold">Not the default'
-                f" parameters</p><p>{html.escape(self.changes())}</p></div>"
-            )
+        rows = ""
         for p in self.declared:
             value = html.escape(str(self.values[p.name]))
             if self.values[p.name] != p.default:
                 value = f"<strong>{value}</strong> (default {html.escape(str(p.default))})"
             cells = (f"<code>{p.name}</code>", value, html.escape(p.meaning))
-            rows += "<tr>" + "".join(f"<td {_LEFT}>{cell}</td>" for cell in cells) + "</tr>"
-        head = "".join(f"<th {_LEFT}>{h}</th>" for h in ("Parameter", "Value", "Meaning"))
+            rows += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+        head = "".join(f"<th>{h}</th>" for h in ("Parameter", "Value", "Meaning"))
         return (
-            f'{banner}<table class="dataframe table"><thead><tr>{head}</tr></thead>'
-            f"<tbody>{rows}</tbody></table>"
+            '<details class="foot"><summary>Run this page with other parameters</summary>'
+            f'<table class="dataframe table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
+            f"</table><pre>{html.escape(self.line)}</pre></details>"
         )
-
-
-_LEFT = 'style="text-align: left"'
-_LEFT_CELLS: Any = [{"selector": "td, th", "props": [("text-align", "left")]}]
 
 
 @dataclass(frozen=True)
@@ -228,6 +242,7 @@ class Page:
     name: str
     parameters: dict[str, Scalar]
     started: float  # time.perf_counter() at the start
+    declared: list[Parameter] = field(default_factory=list)
 
     @property
     def _record_path(self) -> Path:
@@ -237,18 +252,27 @@ class Page:
         """Write `frame` to ``_generated/<name>.csv`` for a ``csv-table`` with ``:header-rows: 1``.
 
         Numbers are written as they stand, so give formatted text; a missing value is an empty
-        cell. An unnamed index of integers is left out, any other becomes the first column.
+        cell. An unnamed index of integers is left out, any other becomes the first column. What
+        stands around a ± stays on its line.
         """
         counted = frame.index.name is None and pd.api.types.is_integer_dtype(frame.index)
-        text = frame.to_csv(index=not counted, lineterminator="\n")
+        text = frame.to_csv(index=not counted, lineterminator="\n").replace(" ± ", "\xa0±\xa0")
         write_text(GENERATED / f"{_file_name(name)}.csv", text)
 
     def show(self, claims: Sequence[Claim]) -> None:
-        """Show claims beside their outcome: what others reported, what is expected, and goals."""
+        """Show claims beside their outcome: what others reported, what is expected, and goals.
+
+        The rows are what the scoreboard's links point to, so one call shows all that are recorded.
+        """
+        from IPython.display import HTML, display
+
+        display(HTML(claim_tables(claims)))
+
+    def foot(self) -> None:
+        """End the page: its parameters, folded, and the line that runs it with others."""
         from IPython.display import display
 
-        for table in tables(claims):
-            display(table.style.hide(axis="index").set_table_styles(_LEFT_CELLS))
+        display(_Foot(self.name, self.declared, self.parameters))
 
     def glue(self, **values: Scalar) -> None:
         """Keep values for the text: ``{glue:text}`name` `` or ``{glue:text}`name:.2f` ``.
@@ -299,6 +323,20 @@ def study(name: str) -> pd.DataFrame:
         known = ", ".join(sorted(p.stem for p in folder.glob("*.csv"))) or "none yet"
         raise EmtdampError(f"no study {name}: there are {known}; make it with: make sweep-{name}")
     return pd.read_csv(path)
+
+
+def titles(book: str | Path = ".") -> dict[str, str]:
+    """Titles of the book's notebooks by name, in reading order."""
+    folder = Path(book)
+    names = re.findall(r"(?:file|root): *([\w-]+)", (folder / "_toc.yml").read_text("utf-8"))
+    found = {}
+    for name in names:
+        path = folder / f"{name}.ipynb"
+        if path.is_file():
+            cells = json.loads(path.read_text("utf-8"))["cells"]
+            title = "".join(cells[0]["source"]).partition("\n")[0]
+            found[name] = title.removeprefix("# ")
+    return found
 
 
 def environment() -> dict[str, str]:

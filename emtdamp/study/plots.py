@@ -1,10 +1,14 @@
-"""The figures: each takes data, draws into given axes or new ones, and returns the axes.
+"""Figures that several pages draw: each takes data, draws into given axes, and returns them.
+
+A page's own are in `chapters`. All are as wide as the column, one panel below the other, so that
+their text can be read on a phone.
 
 One look for the whole book: :func:`use_style`. A method has the same colour everywhere (`COLOURS`).
 Histories are the frames that a run leaves, indexed by iteration; a list of them is a list of seeds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,18 +32,22 @@ COLOURS = {name: method.colour for name, method in METHODS.items()} | {
 SERIES = (PALETTE[0], PALETTE[1], PALETTE[2])
 
 
+WIDTH = 6.4  # inches, of every figure: wider ones have text too small to read on a phone
+
+
 def use_style() -> None:
     """Set the book's look for all figures drawn from now on."""
     sns.set_theme(
         context="notebook",
         style="ticks",
         palette="colorblind",
+        font_scale=1.2,
         rc={
             "axes.grid": True,
             "axes.spines.right": False,
             "axes.spines.top": False,
             "figure.dpi": 110,
-            "figure.figsize": (6.4, 3.8),
+            "figure.figsize": (WIDTH, 3.8),
             "figure.constrained_layout.use": True,
             "grid.alpha": 0.4,
             "legend.frameon": False,
@@ -47,6 +55,49 @@ def use_style() -> None:
             "svg.hashsalt": "emtdamp",
         },
     )
+
+
+def panels(number: int, height: float = 3.2, **how: Any) -> list[Axes]:
+    """That many panels below each other; `how` goes to `plt.subplots`."""
+    axes = plt.subplots(number, 1, figsize=(WIDTH, height * number), squeeze=False, **how)[1]
+    return list(axes[:, 0])
+
+
+def end_labels(ax: Axes, skip: Collection[str] = ()) -> Axes:
+    """Write each line's label at its right end in its colour, apart from its neighbours.
+
+    Args:
+        ax: whose lines have labels; those that start with "_" have none.
+        skip: labels to leave out.
+    """
+    ends = []
+    for line in ax.get_lines():
+        label, y = str(line.get_label()), np.asarray(line.get_ydata(), float)
+        if not label.startswith("_") and label not in skip and np.isfinite(y).any():
+            last = np.flatnonzero(np.isfinite(y))[-1]
+            ends.append([y[last], label, line.get_color()])
+    low, high = ax.get_ylim()
+    scale = ax.transScale.transform
+    at = np.array([scale((1.0, y))[1] for y, *_ in ends])
+    bottom, top = scale((1.0, low))[1], scale((1.0, high))[1]
+    height = ax.get_window_extent().height / ax.figure.dpi * 72  # points
+    gap = 12.5 / height * (top - bottom)
+    order = np.argsort(at)
+    places = np.clip(at, bottom, top)[order]
+    for _ in range(200):  # neighbours push each other apart
+        for i in range(len(places) - 1):
+            overlap = gap - (places[i + 1] - places[i])
+            if overlap > 0:
+                places[i] -= overlap / 2
+                places[i + 1] += overlap / 2
+    for index, place in zip(order, places, strict=True):
+        _, label, colour = ends[index]
+        share = (place - bottom) / (top - bottom)
+        ax.annotate(
+            label, (1.02, share), xycoords="axes fraction", color=colour, va="center",
+            fontsize="small", annotation_clip=False,
+        )  # fmt: skip
+    return ax
 
 
 def by_iteration(

@@ -28,7 +28,7 @@ def toc_files(entry: Any) -> list[str]:
 
 
 TOC = toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8")))
-NOTEBOOKS = sorted(name for name in TOC if (BOOK / f"{name}.ipynb").exists())
+NOTEBOOKS = [name for name in TOC if (BOOK / f"{name}.ipynb").exists()]
 SMALL: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "small.yml").read_text("utf-8")
 )

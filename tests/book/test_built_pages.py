@@ -48,16 +48,16 @@ def test_every_page_is_built(articles, toc):
 
 def test_chapter_4_has_the_reports_figures_and_table(articles):
     wanted = [*(f"Figure 4.{n}" for n in range(1, 8)), "Table 4.1"]
-    assert set(wanted) <= set(captions(articles["04-results"]))
+    assert set(wanted) <= set(captions(articles["results"]))
     count = Counter(number for article in articles.values() for number in captions(article))
     assert [number for number, times in count.items() if times > 1] == []
 
 
 def test_chapter_7_answers_them_one_by_one(articles):
-    article = articles["07-mnist"]
+    article = articles["mnist"]
     assert {"Table 7.1", *(f"Figure 7.{n}" for n in range(1, 8))} == set(captions(article))
     for n, figure in enumerate(article.find_all("figure"), 1):
-        answered = figure.select_one("figcaption a[href*='04-results.html#']")
+        answered = figure.select_one("figcaption a[href*='results.html#']")
         assert answered is not None and answered.get_text() == f"Figure 4.{n}"
 
 

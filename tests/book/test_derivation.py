@@ -13,7 +13,7 @@ from emtdamp.messages.gaussian import Gaussian
 from tests.names import found
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "book" / f"{name}.md" for name in ("02-messages", "02-turbo")]
+PAGES = [ROOT / "book" / f"{name}.md" for name in ("messages", "turbo")]
 TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 ROW = re.compile(r"^\| (\{eq\}.*) \| `([\w.]+)`: (.+) \(`([\w/]+)`\) \|$", re.MULTILINE)
 DEFINITIONS = {

@@ -18,7 +18,7 @@ def test_two_by_two_cells_of_the_results_page(tmp_path, capsys):
     out = tmp_path / "out"
     grid = ["sparsity=0.5,0.75", "seed=0,1", "seeds=1", "em_iters=1", "train_size=200"]
     words = [word for entry in grid for word in ("--grid", entry)]
-    page = str(ROOT / "book" / "04-results.ipynb")
+    page = str(ROOT / "book" / "results.ipynb")
     assert main(["sweep", page, *words, "--jobs", "2", "--out", str(out)]) == 0
     table = pd.read_csv(out / "results.csv")
     assert table[["sparsity", "seed"]].to_numpy().tolist() == [
@@ -39,9 +39,9 @@ def test_two_by_two_cells_of_the_results_page(tmp_path, capsys):
 def test_plain_papermill_runs_a_page_from_the_root(tmp_path):
     program = Path(sys.executable).with_name("papermill")
     out = tmp_path / "out.ipynb"
-    words = ["book/04-spread.ipynb", out, "-p", "em_iters", "1", "--cwd", tmp_path]
+    words = ["book/spread.ipynb", out, "-p", "em_iters", "1", "--cwd", tmp_path]
     subprocess.run(
         [program, *words, "--no-progress-bar"], cwd=ROOT, check=True, capture_output=True
     )
     assert "other than the default parameters" in out.read_text("utf-8")
-    assert (tmp_path / "_generated" / "records" / "04-spread.json").exists()
+    assert (tmp_path / "_generated" / "records" / "spread.json").exists()

@@ -9,7 +9,7 @@ import pytest
 from emtdamp.datasets import loaders
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "book" / "80-data.md").read_text("utf-8")
+PAGE = (ROOT / "book" / "data.md").read_text("utf-8")
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 

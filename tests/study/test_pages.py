@@ -41,7 +41,7 @@ def run(shell, *cells):
     return [output.data for output in captured.outputs]
 
 
-START = "from emtdamp.study import pages\npage = pages.start('04-results')"
+START = "from emtdamp.study import pages\npage = pages.start('results')"
 
 
 def start(shell, *before):
@@ -121,13 +121,13 @@ def test_a_page_without_a_parameters_cell_is_told_what_it_looks_like(shell):
 
 def test_a_page_outside_jupyter_is_refused():
     with pytest.raises(EmtdampError, match="outside Jupyter"):
-        pages.start("04-results")
+        pages.start("results")
 
 
 def test_without_ipython_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", None)
     with pytest.raises(EmtdampError, match=r'pip install "emtdamp\[book\]"'):
-        pages.start("04-results")
+        pages.start("results")
 
 
 def test_start_leaves_the_random_generator_alone(shell):
@@ -140,7 +140,7 @@ def test_starting_again_removes_the_earlier_record(shell):
     page = start(shell)
     page.record({"accuracy": 0.9})
     run(shell, START)
-    assert not (pages.RECORDS / "04-results.json").exists()
+    assert not (pages.RECORDS / "results.json").exists()
 
 
 def test_a_table_is_written_for_csv_table(shell):
@@ -189,7 +189,7 @@ def test_a_record_holds_what_scoreboard_and_sweeps_read(shell):
     page.record({"accuracy": np.float32(0.5), "n": np.int64(3)}, [claim])
     found = record(page)
     assert list(found) == ["page", "parameters", "results", "claims", "seconds", "environment"]
-    assert found["page"] == "04-results"
+    assert found["page"] == "results"
     assert found["parameters"] == {
         "sparsity": 0.5,
         "em_iters": 2,
@@ -226,10 +226,10 @@ def test_a_failed_write_keeps_the_earlier_file_and_leaves_nothing_else(shell, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_text", full)
-    with pytest.raises(EmtdampError, match=r"cannot write .*04-results.json: No space left"):
+    with pytest.raises(EmtdampError, match=r"cannot write .*results.json: No space left"):
         page.record({"accuracy": 0.8})
     assert record(page) == before
-    assert [path.name for path in pages.RECORDS.iterdir()] == ["04-results.json"]
+    assert [path.name for path in pages.RECORDS.iterdir()] == ["results.json"]
 
 
 def test_a_reader_of_the_earlier_file_never_sees_half_of_the_next(tmp_path):
@@ -251,7 +251,7 @@ def test_the_scoreboard_collects_claims_in_page_order(shell):
     accuracy = pages.numeric(
         "accuracy", reported=0.9277, ours=0.91234, tolerance=0.028, why="2 sd", sd=0.01414, n=5
     )
-    for name, claim in (("06-audit", pruned), ("04-results", accuracy)):
+    for name, claim in (("audit", pruned), ("results", accuracy)):
         start(shell)
         run(shell, f"page = pages.start({name!r})")
         shell.user_ns["page"].record({}, [claim])
@@ -264,7 +264,7 @@ def test_the_scoreboard_collects_claims_in_page_order(shell):
         "Difference": ["-0.01536", ""],
         "Tolerance and why": ["0.028: 2 sd", "zero weights"],
         "Verdict": ["reproduced within 0.028", "does not hold"],
-        "Page": ["04-results", "06-audit"],
+        "Page": ["results", "audit"],
         "Outcome": ["reproduced", "does not hold"],
         "Goal": [False, False],
     }
