@@ -194,7 +194,7 @@ class Posterior:
 
     @property
     def parameters(self) -> int:
-        """Weights and biases that can be different from 0: those `prune` leaves."""
+        """How many weights and biases `prune` leaves, all that can differ from 0."""
         sizes = [int(a.sum()) for a in self.active] + [self.mean[-1].shape[1]]
         return sum((n + 1) * j for n, j in pairwise(sizes))
 
