@@ -45,5 +45,7 @@ def number_pages(app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-before-read-docs", in_reading_order)
-    app.connect("env-get-updated", number_pages, priority=900)  # after Sphinx has numbered
+    app.connect(
+        "env-get-updated", number_pages, priority=900
+    )  # after Sphinx has numbered
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,7 +21,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   document.querySelectorAll(".bd-article table td").forEach((cell) => {
-    if (/^[−+-]?[0-9.,]+( ?%)?( ?±.*)?$/.test(cell.textContent.trim())) cell.classList.add("number");
+    if (/^[−+-]?[0-9.,]+(\s?%)?(\s?±.*)?$/.test(cell.textContent.trim())) cell.classList.add("number");
   });
 
   document.querySelectorAll("table.sortable").forEach((table) => {

@@ -96,7 +96,8 @@ def in_words(claims: Sequence[Claim]) -> str:
 
 def _row(claim: Claim, head: Sequence[str], anchor: str, more: Mapping[str, str] = {}) -> str:
     text = {name: html.escape(value) for name, value in comparison([claim]).iloc[0].items()}
-    why = "; difference ".join(filter(None, [text["Tolerance and why"], text["Difference"]]))
+    gap = text["Difference"] and f"difference {text['Difference']}"
+    why = "; ".join(filter(None, [text["Tolerance and why"], gap]))
     mark = "good" if claim.outcome in GOOD else "bad" if claim.outcome in BAD else "even"
     badge = f'<span class="verdict {mark}">{claim.outcome}</span>'
     if why:

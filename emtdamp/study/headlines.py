@@ -10,7 +10,7 @@ book's pages. `show` gives them to the front page, where the book is built.
 
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,10 @@ def report_accuracy() -> str:
     study = _study("report-seeds")
     whole, pruned = study["accuracy_mean"], study["pruned_accuracy"]
     return (
-        f"Over {len(study)} seeds the report's program classifies {_percent(whole)} of the test"
-        f" images correctly; 92.77 % is reached by {(whole >= 0.9277).sum()}. With the neurons"
-        f" that it calls inactive really removed it classifies {_percent(pruned)}."
+        f"The report's program classifies {_percent(whole)} of the test images correctly, the mean"
+        f" of {len(study)} seeds. The reported 92.77 % is reached by {(whole >= 0.9277).sum()}."
+        " With the neurons that it calls inactive really removed it classifies"
+        f" {_percent(pruned)}."
     )
 
 
@@ -60,12 +61,12 @@ def half_of_the_neurons() -> str:
 
 def hidden_neurons() -> str:
     """Hidden neurons pruned, against what follows gradients."""
-    return _groups("hidden", "Where hidden neurons are pruned")
+    return _groups("hidden", "hidden neurons")
 
 
 def inputs_too() -> str:
     """Inputs and hidden neurons pruned, against what follows gradients."""
-    return _groups("inputs and hidden", "Where inputs are pruned too")
+    return _groups("inputs and hidden", "inputs and of the hidden neurons")
 
 
 def _groups(groups: str, where: str) -> str:
@@ -73,13 +74,20 @@ def _groups(groups: str, where: str) -> str:
     study = study[study["groups"] == groups]
     kept = [int(text) for text in study["levels"].iloc[0].split()]
     error, nll = (
-        contests.spelled(contests.against_all(study, score, kept, gradients=True))
+        _counted(contests.against_all(study, score, kept, gradients=True).values())
         for score in ("error", "nll")
     )
     return (
-        f"{where}, its test error beside all measured methods that follow gradients is {error} of"
-        f" the groups kept. Its likelihood is {nll}."
+        f"Beside all measured methods that follow gradients, with {kept[0]} to {kept[-1]} % of the"
+        f" {where} kept: its test error is {error}; its likelihood is {nll}."
     )
+
+
+def _counted(standings: Iterable[claims.Standing]) -> str:
+    """How many sizes have each standing, as "ahead at 6 sizes and level at 4"."""
+    parts = contests.counted(standings).replace(" on ", " at ").split(", ")
+    parts[0] += " sizes"
+    return " and ".join(parts)
 
 
 def bayes_by_backprop() -> str:
@@ -96,14 +104,14 @@ def bayes_by_backprop() -> str:
             ).standing
             for row in other.to_dict("records")
         }
-        parts.append(f"{text} is {contests.spelled(standings, unit='neurons')}")
+        parts.append(f"EM-TDAMP's {text} is {contests.spelled(standings, unit='neurons')}.")
     ours, theirs = _size(60_000, 13), other.set_index("neurons").loc[13]
     return (
         "Bayes by Backprop, pruned by its signal-to-noise ratio, is not among them: another program"
         " measured it before this book was written. Beside its numbers from 60,000 images,"
-        f" EM-TDAMP's {parts[0]}, and its {parts[1]}. At 13 neurons the accuracies are"
-        f" {_share(ours['accuracy'])} (EM-TDAMP) and {theirs['accuracy'] * 100:g} %, the negative"
-        f" log-likelihoods {ours['nll'].mean():.3f} and {theirs['nll']:.3f}."
+        f" {' '.join(parts)} At 13 neurons the accuracies are {_share(ours['accuracy'])} (EM-TDAMP)"
+        f" and {theirs['accuracy'] * 100:g} %. The negative log-likelihoods there are"
+        f" {ours['nll'].mean():.3f} and {theirs['nll']:.3f}."
     )
 
 
@@ -116,9 +124,9 @@ def first_pass() -> str:
     raw = best.replace(" standardised", "")
     standing = contests.against(study, "error_1", "em-tdamp 100", adam, by="case")
     text = (
-        "After the first of 30 passes over 60,000 images EM-TDAMP, at"
-        f" {_share(mean['em-tdamp 100'])} error,"
-        f" is {WORDS[standing]} the fastest of {len(adam)} schedules of Adam,"
+        "After one pass over 60,000 images EM-TDAMP has"
+        f" {_share(mean['em-tdamp 100'])} error."
+        f" It is {WORDS[standing]} the fastest of {len(adam)} schedules of Adam,"
         f" at {_share(mean[best])}."
     )
     if raw != best and raw in mean.index:
@@ -174,11 +182,11 @@ def boston_whole() -> str:
         gap = claims.compare(five, trees, paired=True, more_is_better=score == "ll")
         words[score], means[score] = WORDS[gap.standing], (five.mean(), trees.mean())
     return (
-        f"On 455 house prices one whole hidden layer's error, {ours.mean():.2f} thousand dollars,"
-        f" is {parts[0]} and {parts[1]}. Of {int(study.loc[deep, 'members'])} posteriors of two"
-        f" layers, mixed and calibrated, it is {means['rmse'][0]:.2f}, their log-likelihood"
-        f" {means['ll'][0]:.2f}: {words['rmse']} gradient boosting in error and {words['ll']} it,"
-        f" calibrated too, in likelihood ({means['ll'][1]:.2f})."
+        f"On 455 house prices the error of one whole hidden layer is {ours.mean():.2f} thousand"
+        f" dollars. It is {parts[0]} and {parts[1]}. {int(study.loc[deep, 'members'])} posteriors"
+        f" of two layers, mixed and calibrated, have an error of {means['rmse'][0]:.2f} and a"
+        f" log-likelihood of {means['ll'][0]:.2f}. Beside gradient boosting, calibrated too:"
+        f" {words['rmse']} it in error, and {words['ll']} it in likelihood ({means['ll'][1]:.2f})."
     )
 
 
@@ -192,9 +200,10 @@ def boston_pruned() -> str:
     nmse = {m: ends.loc[m, "nmse_at_50"] for m in ("em-tdamp", *methods.rivals(ends.index))}
     best = min(methods.rivals(ends.index), key=nmse.__getitem__)
     return (
-        f"Pruned there, beside all other methods it is {contests.spelled(standings)} of the neurons"
-        f" kept. With half of them its normalised squared error is {nmse['em-tdamp']:.3f}, that of"
-        f" {methods.label(best)} {nmse[best]:.3f}."
+        f"Pruned there, with {kept[0]} to {kept[-1]} % of the neurons kept, beside all other"
+        f" methods it is {_counted(standings.values())}. With half of the neurons its"
+        f" normalised squared error is {nmse['em-tdamp']:.3f}, that of {methods.label(best)}"
+        f" {nmse[best]:.3f}."
     )
 
 
@@ -229,8 +238,9 @@ def small_tables() -> str:
     found = contests.counted(contests.on_tables(study, "mlp").values())
     return (
         f"On {len(study)} small tables with classes the mean log loss of its defaults is"
-        f" {ours:.3f}, that of the defaults of scikit-learn's network {mlp:.3f} ({chosen:.3f} where"
-        f" its penalty is cross-validated). Beside the defaults it is {found}."
+        f" {ours:.3f}, and that of the defaults of scikit-learn's network {mlp:.3f}. Where that"
+        f" network's penalty is cross-validated it has {chosen:.3f}. Table by table beside its"
+        f" defaults, it is {found}."
     )
 
 
@@ -245,9 +255,9 @@ def counts() -> str:
     )
     return (
         "The posterior is cold: a network of 128 neurons that has seen 10,000 images counts each of"
-        f" them {here:.0f} times, one that has seen 60,000 {there:.1f} times, by a rule that was"
-        f" fitted to held-out images. Where each of 50,000 counts once, the negative log-likelihood"
-        f" of held-out images is {once['nll_50000_128']:.3f} instead of"
+        f" them {here:.0f} times. One that has seen 60,000 counts each {there:.1f} times, by a rule"
+        " that was fitted to held-out images. Where each image counts once, the negative"
+        f" log-likelihood of held-out images is {once['nll_50000_128']:.3f} instead of"
         f" {default['nll_50000_128']:.3f}."
     )
 

@@ -87,10 +87,10 @@ METHODS = {
         at_the_end=True,
     ),
     "adam, 0.005": Method(
-        "Adam, 0.005 cosine", "#b8b06a", ADAM, baseline=lambda b: b.Adam(5e-3), at_the_end=True
+        "Adam, 0.005 cosine", "#7f8c3c", ADAM, baseline=lambda b: b.Adam(5e-3), at_the_end=True
     ),
     "magnitude": Method(
-        "magnitude pruning", PALETTE[7], "Han et al. 2015", baseline=lambda b: b.Magnitude
+        "magnitude pruning", "#b0589a", "Han et al. 2015", baseline=lambda b: b.Magnitude
     ),
     "group lasso": Method(
         "group lasso",
@@ -107,13 +107,13 @@ METHODS = {
     ),
     "group snip": Method(
         "group SNIP",
-        PALETTE[8],
+        "#a39100",
         "Lee et al. 2019",
         baseline=lambda b: b.GroupSNIP,
         in_paper="Group SNIP",
     ),
     "gradual": Method(
-        "gradual pruning", PALETTE[0], "Zhu and Gupta 2017", baseline=lambda b: b.Gradual
+        "gradual pruning", "#1f3f8f", "Zhu and Gupta 2017", baseline=lambda b: b.Gradual
     ),
     "amp": Method(
         "AMP without groups",

@@ -26,10 +26,9 @@ COLOURS = {name: method.colour for name, method in METHODS.items()} | {
     "report, pruned": PALETTE[3],
     "reported": "0.35",
     "random": PALETTE[7],
-    "adam, cosine": PALETTE[4],
-    "em-tdamp, unpruned": PALETTE[9],
+    "em-tdamp, unpruned": "#f2a65a",
 }
-SERIES = (PALETTE[0], PALETTE[1], PALETTE[2])
+SERIES = ("#7b4b2a", "#8a1c4a", "0.15")  # no method's
 
 
 WIDTH = 6.4  # inches, of every figure: wider ones have text too small to read on a phone
@@ -173,7 +172,7 @@ def confusion(matrix: np.ndarray, ax: Axes | None = None) -> Axes:
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     sns.heatmap(
         shares, annot=matrix, fmt="d", cmap="Blues", vmin=0, vmax=1, square=True, ax=ax,
-        annot_kws={"size": 8}, cbar_kws={"label": "share of the row"},
+        annot_kws={"size": "small"}, cbar_kws={"label": "share of the row"},
     )  # fmt: skip
     ax.set_xlabel("predicted digit")
     ax.set_ylabel("true digit")
@@ -327,12 +326,4 @@ def coverage(
     ax.set_xlabel("level of the central interval")
     ax.set_ylabel("share of test rows inside")
     ax.legend(loc="upper left")
-    return ax
-
-
-def digitised(points: pd.DataFrame, factor: float, ax: Axes) -> Axes:
-    """Draw `contests.reported` dotted, y times factor; thin but for EM-TDAMP."""
-    for method, curve in points.groupby("method"):
-        width = 1.8 if method == "em-tdamp" else 0.8
-        ax.plot(curve["x"], factor * curve["y"], color=COLOURS[str(method)], lw=width, ls=":")
     return ax

@@ -53,9 +53,9 @@ def test_chapter_4_has_the_reports_figures_and_table(articles):
     assert [number for number, times in count.items() if times > 1] == []
 
 
-def test_chapter_7_answers_them_one_by_one(articles):
+def test_chapter_13_answers_them_one_by_one(articles):
     article = articles["mnist"]
-    assert {"Table 7.1", *(f"Figure 7.{n}" for n in range(1, 8))} == set(captions(article))
+    assert {"Table 13.1", *(f"Figure 13.{n}" for n in range(1, 8))} == set(captions(article))
     for n, figure in enumerate(article.find_all("figure"), 1):
         answered = figure.select_one("figcaption a[href*='results.html#']")
         assert answered is not None and answered.get_text() == f"Figure 4.{n}"
@@ -142,3 +142,36 @@ def test_nothing_is_loaded_from_another_host(html, toc):
 @pytest.mark.parametrize("name", ["mathjax/tex-svg.js", "mathjax/LICENSE"])
 def test_what_the_pages_need_travels_with_them(html, name):
     assert (html / "_static" / name).stat().st_size > 1000
+
+
+def test_pages_below_a_chapter_are_numbered_and_headings_are_not(articles):
+    titles = {page: article.find("h1").get_text() for page, article in articles.items()}
+    for page, number in [("results", "4."), ("spread", "4.1."), ("typical-mlps", "4.2.")]:
+        assert titles[page].startswith(f"{number} "), titles[page]
+    for page, article in articles.items():
+        for heading in article.select("h2, h3"):
+            assert not re.match(r"\d+\.", heading.get_text().strip()), f"{page}: {heading}"
+
+
+def test_code_that_stands_open_is_a_lesson_and_short(articles):
+    for page, article in articles.items():
+        for cell in article.select("div.cell:not(.tag_injected-parameters)"):
+            source = cell.select_one(":scope > .cell_input")
+            if source is not None:
+                lines = source.get_text().strip().count("\n") + 1
+                assert lines <= 12, f"{page} has {lines} open lines: {source.get_text()[:80]}"
+
+
+def test_long_tables_are_folded(articles):
+    for page, article in articles.items():
+        for table in article.select("table:not(.claims)"):
+            rows = len(table.select("tbody tr"))
+            assert rows <= 12 or table.find_parent("details"), f"{page}: a table of {rows} rows"
+
+
+def test_claims_have_the_row_that_the_scoreboard_leads_to(html, articles):
+    links = articles["scoreboard"].select("table.claims td a")
+    assert len(links) > 100
+    for link in links:
+        page, _, row = link["href"].partition(".html#")
+        assert articles[page].find(id=row) is not None, link["href"]

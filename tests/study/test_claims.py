@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from emtdamp.errors import EmtdampError, UsageError
+from emtdamp.errors import UsageError
 from emtdamp.study import claims
 
 
@@ -61,17 +61,17 @@ def test_a_verdict_cannot_be_given():
 )
 def test_a_goal_is_missed_met_or_reached_on_the_side_of_its_aim(required, aim, ours, verdict):
     goal = claims.goal("score", required=required, aim=aim, ours=ours)
-    assert goal.verdict == verdict
-    (row,) = claims.goals([goal]).to_dict("records")
-    assert (row["Required"], row["Aim"], row["Outcome"]) == (str(required), str(aim), verdict)
+    assert goal.verdict == goal.outcome == verdict
+    (row,) = claims.comparison([goal]).to_dict("records")
+    assert (row["Reported"], row["Verdict"]) == (f"{required} (aim {aim})", verdict)
 
 
-def test_a_goal_is_read_back_from_a_record(tmp_path):
+def test_a_goal_is_read_back_from_a_record():
     goal = claims.goal("score", required=1, aim=2, ours=1.5, sd=0.1, n=3)
-    (tmp_path / "page.json").write_text(json.dumps({"page": "p", "claims": [asdict(goal)]}))
-    (row,) = claims.scoreboard(tmp_path).to_dict("records")
-    assert (row["Source"], row["Verdict"], row["Difference"]) == ("this book", "met", "+0.5")
-    assert row["Goal"] and row["Outcome"] == "met"
+    back = claims.Claim(**json.loads(json.dumps(asdict(goal))))
+    assert back == goal and back.source == claims.BOOK
+    (row,) = claims.comparison([back]).to_dict("records")
+    assert (row["Verdict"], row["Difference"]) == ("met", "+0.5")
 
 
 def test_behind_plus_minus_stands_a_standard_error():
@@ -152,25 +152,11 @@ def test_a_number_that_cannot_come_out_otherwise_is_not_reproduced():
     assert count.verdict == "true by construction"
 
 
-def test_reports_expectations_and_goals_are_different_tables():
-    mixed = [
-        claims.goal("score", required=1, aim=2, ours=1.5),
-        claims.statement("a", reported="yes", ours="no", holds=False, why="x"),
-        claims.statement("b", reported="yes", ours="no", holds=True, why="x", source="this book"),
-    ]
-    reported, expected, goals = claims.tables(mixed)
-    assert "Reported" in reported and reported["Claim"].tolist() == ["a"]
-    assert "Expected" in expected and expected["Claim"].tolist() == ["b"]
-    assert "Required" in goals and not {"Reported", "Expected"} & {*expected, *goals} - {"Expected"}
-    assert "Difference" not in reported  # empty for all
-    assert claims.tables(mixed[:1])[0]["Outcome"].tolist() == ["met"]
-
-
 @pytest.mark.parametrize(("at_most", "verdict"), [(True, "missed"), (False, "met")])
 def test_a_goal_without_an_aim_says_which_side_is_better(at_most, verdict):
     goal = claims.goal("ratio", required=2.4, at_most=at_most, ours=2.9)
     assert goal.verdict == verdict
-    assert claims.goals([goal])["Aim"].item() == ""
+    assert claims.comparison([goal])["Reported"].item() == "2.4"
     with pytest.raises(UsageError, match="claim 'ratio' has no aim"):
         claims.goal("ratio", required=2.4, ours=2.9)
 
@@ -199,11 +185,6 @@ def test_a_numeric_claim_refuses_what_cannot_be_compared(wrong, named):
 def test_a_statement_wants_a_truth_value():
     with pytest.raises(UsageError, match="holds of claim 'pruned' is 'yes'"):
         claims.statement("pruned", reported="yes", ours="no", holds="yes", why="zero weights")
-
-
-def test_a_scoreboard_without_records_says_how_to_get_them(tmp_path):
-    with pytest.raises(EmtdampError, match="build the book first: make book"):
-        claims.scoreboard(tmp_path)
 
 
 @pytest.mark.parametrize("value", [np.float32(0.5), np.int64(3), np.bool_(True), np.str_("a")])

@@ -102,13 +102,3 @@ def test_coverage_of_a_calibrated_prediction_lies_in_its_band():
     wide = plots.coverage(2 * rng.normal(size=400), mean, 3 * std).get_lines()[1]
     assert wide.get_ydata()[100] > 0.9
     assert diagonal.get_xdata()[100] == pytest.approx(0.5)
-
-
-def test_points_of_the_paper_are_thin_lines_in_the_methods_colours():
-    points = pd.DataFrame({"method": ["adam", "adam", "amp"], "x": [1, 2, 1], "y": [0.1, 0.2, 0.3]})
-    first, second = plots.digitised(points, 100, plt.subplots()[1]).get_lines()
-    np.testing.assert_allclose(first.get_ydata(), [10, 20])
-    assert first.get_color() == plots.COLOURS["adam"] and second.get_color() == plots.COLOURS["amp"]
-    assert first.get_linestyle() == ":" and first.get_linewidth() < 1
-    own = plots.digitised(points.replace("amp", "em-tdamp"), 100, plt.subplots()[1]).get_lines()
-    assert own[1].get_linewidth() > 2 * own[0].get_linewidth()

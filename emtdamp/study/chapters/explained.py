@@ -1,0 +1,441 @@
+"""EM-TDAMP explained: the chain rule as a limit, one neuron by hand, three small experiments."""
+
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.axes import Axes
+from scipy.special import log_ndtr, ndtr
+from scipy.stats import norm
+
+from emtdamp.messages import activations, damp, likelihoods, prior
+from emtdamp.messages.damp import Batch, Network, Rates, State
+from emtdamp.messages.gaussian import Gaussian
+from emtdamp.study import plots
+
+F64 = tf.float64
+NETWORK = Network(activations.relu, likelihoods.GaussianNoise())
+BELOW, ABOVE = plots.SERIES[0], plots.SERIES[2]  # colours of what goes up and of what comes down
+MINUS = "\N{MINUS SIGN}"
+NOISE = 0.5  # v of the hand-worked neuron
+INPUTS, TARGET = (1.0, 2.0), 2.5
+MEANS, VARIANCE = (0.5, -0.1, 2.0), 0.1  # two weights into the unit and one out of it
+
+
+def f64(value: object) -> tf.Tensor:
+    """A float64 tensor."""
+    return tf.constant(value, F64)
+
+
+def batch_of(x: np.ndarray, y: np.ndarray) -> Batch:
+    """All rows with weight 1."""
+    return Batch(f64(x), f64(y), tf.ones([len(x)], F64))
+
+
+# The chain rule as a limit
+
+
+def small_problem(rows: int = 20, seed: int = 0) -> tuple[Batch, list[tf.Tensor]]:
+    """Twenty samples of three inputs and a bias, and the weights of two layers, five units."""
+    rng = np.random.default_rng(seed)
+    x = np.pad(rng.normal(size=(rows, 3)), [(0, 0), (0, 1)], constant_values=1.0)
+    means = [f64(rng.normal(size=shape)) for shape in [(4, 5), (6, 1)]]
+    return batch_of(x, rng.normal(size=(rows, 1))), means
+
+
+def backpropagation(weights: list[tf.Tensor], batch: Batch, noise: tf.Tensor) -> list[tf.Tensor]:
+    """TensorFlow's derivative of the log-likelihood of an ordinary ReLU network, by its weights."""
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        z = batch.x @ weights[0]
+        for w in weights[1:]:
+            z = tf.pad(tf.nn.relu(z), [[0, 0], [0, 1]], constant_values=1.0) @ w
+        log_likelihood = -tf.reduce_sum(tf.square(batch.y - z)) / (2 * noise)
+    return tape.gradient(log_likelihood, weights)
+
+
+def relative(a: tf.Tensor, b: tf.Tensor) -> float:
+    """Distance of a from b in units of b's length."""
+    return float(tf.norm(a - b) / tf.norm(b))
+
+
+def limit_table(distances: dict[float, list[float]]) -> pd.DataFrame:
+    """A row a variance: how far the messages' slopes are from backpropagation's, layer by layer."""
+    table = pd.DataFrame(distances, index=pd.Index(["first layer", "second layer"])).T
+    table.index = pd.Index([f"s = {s:g}" for s in table.index])
+    return table.map("{:.4%}".format)
+
+
+# One neuron
+
+
+class Neuron(NamedTuple):
+    """What goes through one unit: (mean, variance) of the sum, the unit and the output, the three
+    (slope, curvature) that come back, the message (A, B) to the unit, and the weights' messages."""
+
+    up: list[tuple[float, float]]
+    down: list[tuple[float, float]]
+    to_unit: tuple[float, float]
+    to_weights: list[tuple[float, float]]  # (U, G) of the three weights
+
+
+def neuron() -> Neuron:
+    """Two inputs, one ReLU unit, one output, one sample; by the package, biases certain and 0."""
+    s = VARIANCE
+    weights = [
+        (f64([[MEANS[0]], [MEANS[1]], [0.0]]), f64([[s], [s], [0.0]])),
+        (f64([[MEANS[2]], [0.0]]), f64([[s], [0.0]])),
+    ]
+    batch = batch_of(np.array([[*INPUTS, 1.0]]), np.array([[TARGET]]))
+    sent = damp.sweep(NETWORK, weights, batch, f64(NOISE))
+    w, v = (part[0, 0] for part in damp.propagate(NETWORK, weights[:1], batch.x))
+    unit, above = activations.relu(w, v, None), sent.memory.above[0]
+    end = damp.propagate(NETWORK, weights, batch.x)
+    told = activations.relu(w, v, Gaussian(above.precision[0, 0], above.shift[0, 0]))
+    first, second = sent.messages
+    pairs = [(first, 0), (first, 1), (second, 0)]
+    return Neuron(
+        [_pair(w, v), _pair(unit.mean, unit.var), _pair(*end)],
+        [_pair(told.gradient, told.curvature), _pair(sent.output.gradient, sent.output.curvature)],
+        _pair(above.precision, above.shift),
+        [_pair(m.gradient[i], m.precision[i]) for m, i in pairs],
+    )
+
+
+def _pair(a: tf.Tensor, b: tf.Tensor) -> tuple[float, float]:
+    return float(tf.squeeze(a)), float(tf.squeeze(b))
+
+
+def by_hand(found: Neuron) -> pd.DataFrame:
+    """Each step with its numbers put in; what comes out is compared with the package's."""
+    (w, v), (x, d), (out, out_var) = found.up
+    a, b = found.to_unit
+    (low, low_curve), (g, curve) = found.down
+    (x1, x2), (m1, m2, m), s = INPUTS, MEANS, VARIANCE
+    t = w / v**0.5
+    q, hazard = ndtr(t), np.exp(norm.logpdf(t) - log_ndtr(t))
+    e = w + v**0.5 * hazard
+    _agree(found.up[0], (x1 * m1 + x2 * m2, (x1**2 + x2**2) * s))
+    _agree(found.up[1], (q * e, q * v * (1 - hazard * (t + hazard)) + q * (1 - q) * e**2))
+    _agree(found.up[2], (x * m, x**2 * s + d * (m**2 + s)))
+    _agree(found.down[1], ((TARGET - out) / (out_var + NOISE), 1 / (out_var + NOISE)))
+    _agree(found.to_unit, (m**2 * curve + s * (curve - g**2), m * g + x * m**2 * curve))
+    for (push, precision), size in zip(found.to_weights, INPUTS, strict=False):
+        _agree((push, precision), (size * low, size**2 * low_curve))
+    c = 1 + a * v
+    told, t2 = (w + b * v) / c, (w + b * v) / (c * v) ** 0.5
+    odds = (t2**2 - t**2 - np.log(c)) / 2 + log_ndtr(t2) - log_ndtr(-t)
+    on = 1 / (1 + np.exp(-odds))
+    mean = on * (told + (v / c) ** 0.5 * np.exp(norm.logpdf(t2) - log_ndtr(t2)))
+    _agree((low, 0.0), (on * b - a * mean, 0.0))
+    rows = [
+        ("sum, mean", f"{x1:g} · {m1:g} + {x2:g} · ({_signed(m2)})", w),
+        ("sum, variance", f"{x1:g}² · {s:g} + {x2:g}² · {s:g}", v),
+        ("unit, probability on", f"Φ({w:.3f} / √{v:.3f})", q),
+        ("unit, mean", f"{q:.3f} · {e:.3f}", x),
+        ("output, mean", f"{x:.3f} · {m:g}", out),
+        ("output, variance", f"{x:.3f}² · {s:g} + {d:.3f} · ({m:g}² + {s:g})", out_var),
+        ("label, slope g", f"({TARGET:g} {MINUS} {out:.3f}) / ({out_var:.3f} + {NOISE:g})", g),
+        ("label, curvature Γ", f"1 / ({out_var:.3f} + {NOISE:g})", curve),
+        ("to the unit, A", f"{m:g}² · {curve:.3f} + {s:g} · ({curve:.3f} {MINUS} {g:.3f}²)", a),
+        ("to the unit, B", f"{m:g} · {g:.3f} + {x:.3f} · {m:g}² · {curve:.3f}", b),
+        ("below the unit, slope g", f"{on:.3f} · {b:.3f} {MINUS} {a:.3f} · {mean:.3f}", low),
+        ("to weight 2, push U", f"{x2:g} · {low:.3f}", found.to_weights[1][0]),
+    ]
+    table = pd.DataFrame(rows, columns=pd.Index(["step", "by hand", "result"]))
+    return (
+        table.set_index("step")
+        .rename_axis(None)
+        .map(lambda a: a if isinstance(a, str) else f"{a:.3f}")
+    )
+
+
+def _agree(package: tuple[float, float], hand: tuple[float, float]) -> None:
+    np.testing.assert_allclose(package, hand, atol=1e-6)
+
+
+def draw_neuron(found: Neuron) -> None:
+    """The unit from below to above: what goes up on the left, what comes down on the right."""
+    _, ax = plt.subplots(figsize=(plots.WIDTH, 7.2))
+    ax.set(xlim=(0, 10), ylim=(-0.3, 11.2))
+    ax.axis("off")
+    (w, v), (x, d), (out, out_var) = found.up
+    (low, low_curve), (g, curve) = found.down
+    a, b = found.to_unit
+    places = {"sum": 3.9, "ReLU": 6.2, "output": 8.5}
+    for name, y in places.items():
+        _node(ax, 5.0, y, name)
+    _node(ax, 5.0, 10.7, f"label y = {TARGET:g}")
+    for at, number in ((2.6, 0), (7.4, 1)):
+        m, (push, precision) = MEANS[number], found.to_weights[number]
+        _node(ax, at, 0.3, f"input {INPUTS[number]:g}")
+        _arrow(ax, (at, 0.75), (5.0 + 0.15 * (at - 5.0), 3.45), "0.6")
+        label = f"weight {number + 1}: mean {_signed(m)}\nvariance {VARIANCE:g}"
+        side = "right" if at < 5 else "left"
+        away = at - 0.1 if at < 5 else at + 0.1
+        ax.text(away, 2.75, label, ha=side, va="center", fontsize="small", color=BELOW)
+        label = f"U = {push:.2f}, G = {precision:.2f}"
+        ax.text(away, 1.75, label, ha=side, va="center", fontsize="small", color=ABOVE)
+    gaps = [(3.9, 6.2), (6.2, 8.5), (8.5, 10.7)]
+    ups = [("sum", w, v), ("unit", x, d), ("output", out, out_var)]
+    downs = [
+        f"slope g = {low:.2f}\ncurvature Γ = {low_curve:.2f}",
+        f"precision A = {a:.2f}\nshift B = {b:.2f}",
+        f"slope g = {g:.2f}\ncurvature Γ = {curve:.2f}",
+    ]
+    for (start, end), (name, mean, var), down in zip(gaps, ups, downs, strict=True):
+        middle = (start + end) / 2
+        _arrow(ax, (4.7, start + 0.45), (4.7, end - 0.45), BELOW)
+        _arrow(ax, (5.3, end - 0.45), (5.3, start + 0.45), ABOVE)
+        up = f"{name}: mean {mean:.2f}\nvariance {var:.2f}"
+        ax.text(4.4, middle, up, ha="right", va="center", fontsize="small", color=BELOW)
+        ax.text(5.6, middle, down, ha="left", va="center", fontsize="small", color=ABOVE)
+    m, (push, precision) = MEANS[2], found.to_weights[2]
+    ax.text(0.0, 10.7, "up: beliefs", va="center", fontsize="small", color=BELOW, weight="bold")
+    ax.text(
+        10, 10.7, "down: corrections", va="center", ha="right", fontsize="small", color=ABOVE,
+        weight="bold",
+    )  # fmt: skip
+    label = f"weight 3\nmean {m:g}\nvariance {VARIANCE:g}"
+    ax.text(0.0, 7.35, label, va="center", fontsize="small", color=BELOW)
+    label = f"U = {push:.2f}\nG = {precision:.2f}"
+    ax.text(10.0, 7.35, label, ha="right", va="center", fontsize="small", color=ABOVE)
+    plt.show()
+
+
+def _signed(number: float) -> str:
+    return f"{number:g}".replace("-", MINUS)
+
+
+def _node(ax: Axes, x: float, y: float, text: str) -> None:
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "0.95", "edgecolor": "0.4"}
+    ax.text(x, y, text, ha="center", va="center", fontsize="small", bbox=box)
+
+
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: object) -> None:
+    how = {"arrowstyle": "-|>", "color": colour, "lw": 1.6, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", xy=end, xytext=start, arrowprops=how)
+
+
+def updated(found: Neuron) -> pd.DataFrame:
+    """The weights before and after the sample: precisions add, and the push moves the mean."""
+    rows = {}
+    for number, (mean, (push, precision)) in enumerate(zip(MEANS, found.to_weights, strict=True)):
+        var = 1 / (1 / VARIANCE + precision)
+        rows[f"weight {number + 1}"] = (mean, VARIANCE, mean + var * push, var)
+    names = ["mean before", "variance before", "mean after", "variance after"]
+    return pd.DataFrame(rows, index=pd.Index(names)).T
+
+
+def update_table(found: Neuron) -> pd.DataFrame:
+    """`updated` as text."""
+    return updated(found).map(lambda a: f"{a:.3f}".replace("-", MINUS))
+
+
+def draw_update(found: Neuron) -> None:
+    """The three weights' Gaussians before the sample, grey, and after it."""
+    table = updated(found)
+    axes = plots.panels(3, 1.45)
+    for ax, (name, row) in zip(axes, table.iterrows(), strict=True):
+        centre = row["mean before"]
+        grid = np.linspace(centre - 1.1, centre + 1.1, 300)
+        ax.fill_between(grid, _density(grid, *row.iloc[:2]), color="0.6", alpha=0.4, lw=0)
+        ax.plot(grid, _density(grid, *row.iloc[2:]), color=BELOW, lw=2)
+        ax.set(yticks=[], xlim=(grid[0], grid[-1]), ylim=(0, None))
+        ax.set_ylabel(str(name), fontsize="small")
+    axes[0].text(0.03, 0.8, "grey: before", transform=axes[0].transAxes, fontsize="small")
+    axes[0].text(0.03, 0.55, "blue: after", transform=axes[0].transAxes, fontsize="small",
+                 color=BELOW)  # fmt: skip
+    plt.show()
+
+
+def _density(grid: np.ndarray, mean: float, var: float) -> np.ndarray:
+    return norm.pdf(grid, mean, var**0.5)
+
+
+# Three experiments
+
+
+@tf.function(autograph=False)
+def _learn(state: State, x: tf.Tensor, y: tf.Tensor, keep: tf.Tensor) -> State:
+    """A minibatch learnt by the window form."""
+    return damp.step_window(NETWORK, state, Batch(x, y, tf.ones_like(y[:, 0])), Rates(keep))[0]
+
+
+class Narrowing(NamedTuple):
+    """True weight, belief (mean, sd) before any and after each minibatch, and the exact posterior
+    of all rows at once."""
+
+    truth: float
+    beliefs: list[tuple[float, float]]
+    exact: tuple[float, float]
+
+
+def narrowing(batches: int = 16, rows: int = 20, inputs: int = 20, seed: int = 3) -> Narrowing:
+    """One of 20 weights of a linear model, all drawn from their prior; each row counted once."""
+    rng, noise, slab = np.random.default_rng(seed), 1.0, 1 / inputs
+    truth = slab**0.5 * rng.normal(size=(inputs, 1))
+    x = rng.normal(size=(batches, rows, inputs))
+    y = x @ truth + noise**0.5 * rng.normal(size=(batches, rows, 1))
+    state, beliefs = damp.init([0 * truth], [0.0], [1 / slab], noise), [(0.0, slab**0.5)]
+    for pair in zip(x, y, strict=True):
+        state = _learn(state, *map(f64, pair), f64(1.0))
+        layer = state.layers[0]
+        sd = float(1 / (layer.precision + layer.prior.precision)[0, 0]) ** 0.5
+        beliefs.append((float(layer.mean[0, 0]), sd))
+    x, y = x.reshape(-1, inputs), y.reshape(-1, 1)
+    cov = np.linalg.inv(x.T @ x / noise + np.eye(inputs) / slab)
+    exact = float((cov @ x.T @ y)[0, 0] / noise), float(cov[0, 0]) ** 0.5
+    return Narrowing(float(truth[0, 0]), beliefs, exact)
+
+
+def draw_narrowing(found: Narrowing, shown: tuple[int, ...] = (0, 1, 2, 4, 8, 16)) -> None:
+    """The weight's density after some of the minibatches, darker the later."""
+    _, ax = plt.subplots(figsize=(plots.WIDTH, 3.8))
+    width = 3 * found.beliefs[0][1]
+    grid = np.linspace(-width, width, 500)
+    for place, number in enumerate(shown):
+        mean, sd = found.beliefs[number]
+        shade = 0.2 + 0.8 * place / (len(shown) - 1)
+        label = f"after {number}" if number else "the prior"
+        ax.plot(grid, _density(grid, mean, sd**2), color=BELOW, alpha=shade, lw=2, label=label)
+    ax.axvline(found.truth, color="0.35", ls="--", lw=1, label="the true weight")
+    ax.set(xlabel="the weight", ylabel="density", ylim=(0, None), xlim=(-width, width))
+    ax.legend(fontsize="small", title="minibatches", title_fontsize="small")
+    plt.show()
+
+
+def narrowing_table(found: Narrowing) -> pd.DataFrame:
+    """Mean and standard deviation before and after, beside those of all rows at once."""
+    rows = {"prior": found.beliefs[0], "after 16 minibatches": found.beliefs[-1]}
+    rows["exact, all rows at once"] = found.exact
+    table = pd.DataFrame(rows, index=pd.Index(["mean", "standard deviation"])).T
+    return table.map("{:.3f}".format)
+
+
+MODULE_B = prior.GroupPrior(("free",), learn_slab=False)
+
+
+@tf.function(autograph=False)
+def _learn_groups(
+    state: State, beliefs: prior.PriorState, x: tf.Tensor, y: tf.Tensor
+) -> tuple[State, prior.PriorState, tf.Tensor]:
+    """A minibatch, then module B's answer; with the log-odds of the groups."""
+    layer = _learn(state, x, y, f64(1.0)).layers[0]
+    shift = layer.mean * (layer.precision + layer.prior.precision) - layer.prior.shift
+    beliefs, (answer,), info = MODULE_B.step(beliefs, [Gaussian(layer.precision, shift)], [4])
+    mean = (shift + answer.shift) / (layer.precision + answer.precision)
+    layer = layer._replace(mean=mean, prior=answer)
+    return state._replace(layers=(layer,)), beliefs, info.log_odds[0]
+
+
+class Tipping(NamedTuple):
+    """By minibatch: log-odds of the groups (steps, 4), and means of their weights (steps, 4, 2)."""
+
+    log_odds: np.ndarray
+    means: np.ndarray
+
+
+INPUT_NAMES = ("strong", "weak", "useless", "useless too")
+
+
+def tipping(batches: int = 60, rows: int = 4, seed: int = 0) -> Tipping:
+    """Four inputs of two outgoing weights each, two of which y does not depend on; module B is
+    called after each minibatch, with one rate for all groups that EM learns."""
+    rng, noise = np.random.default_rng(seed), 4.0
+    truth = np.array([[1.0, -0.8], [0.4, -0.4], [0, 0], [0, 0], [0.2, 0]])
+    beliefs = MODULE_B.init(slab=[1.0], groups=[4])
+    state, odds, means = damp.init([0 * truth], [0.0], [1.0], noise), [], []
+    for _ in range(batches):
+        x = np.pad(rng.normal(size=(rows, 4)), [(0, 0), (0, 1)], constant_values=1.0)
+        y = x @ truth + noise**0.5 * rng.normal(size=(rows, 2))
+        state, beliefs, found = _learn_groups(state, beliefs, f64(x), f64(y))
+        odds.append(found.numpy())
+        means.append(state.layers[0].mean.numpy()[:4])
+    return Tipping(np.array(odds), np.array(means))
+
+
+def draw_tipping(found: Tipping) -> None:
+    """Log-odds that a group is in use, and below the weights of the weak and of a useless one."""
+    top, bottom = plots.panels(2, 2.9, sharex=True)
+    steps = np.arange(1, len(found.log_odds) + 1)
+    colours = ("0.25", BELOW, "0.65", ABOVE)
+    for name, values, colour in zip(INPUT_NAMES, found.log_odds.T, colours, strict=True):
+        top.plot(steps, values, color=colour, label=name)
+    top.axhline(0, color="0.35", ls="--", lw=1)
+    top.set(yscale="symlog", ylabel="log-odds: in use")
+    top.set_yticks([-1, 0, 1, 10], [f"{MINUS}1", "0", "1", "10"])
+    plots.end_labels(top)
+    for group in (1, 3):
+        values, colour = found.means[:, group], colours[group]
+        bottom.plot(steps, values[:, 0], color=colour, label=INPUT_NAMES[group])
+        bottom.plot(steps, values[:, 1], color=colour)
+    bottom.set(xlabel="minibatches", ylabel="means of its weights")
+    plots.end_labels(bottom)
+    plt.show()
+
+
+@tf.function(autograph=False)
+def _learn_decoupled(state: State, x: tf.Tensor, y: tf.Tensor, evidence: tf.Tensor) -> State:
+    rates = Rates(2 / 3, gain=0.6, evidence=evidence, momentum=0.8)
+    return damp.step_decoupled(NETWORK, state, Batch(x, y, tf.ones_like(y[:, 0])), rates)[0]
+
+
+class Paths(NamedTuple):
+    """Means of two weights by minibatch (steps + 1, 2) for each form, and the ridge regression."""
+
+    paths: dict[str, np.ndarray]
+    end: np.ndarray
+    hessian: np.ndarray
+
+    @property
+    def apart(self) -> float:
+        """Largest distance of a path's end from the ridge regression."""
+        return max(float(np.abs(path[-1] - self.end).max()) for path in self.paths.values())
+
+
+def two_paths(steps: int = 200, evidence: float = 4.0) -> Paths:
+    """The same minibatch of a linear model with two weights, again and again, in both forms."""
+    rng, noise = np.random.default_rng(2), 1.0
+    x = rng.normal(size=(8, 2)) @ np.array([[1.0, 0.5], [0.0, 0.8]])
+    y = x @ [[1.2], [-0.7]] + rng.normal(size=(8, 1))
+    keep = evidence / (1 + evidence)
+    data = f64(x), f64(y)
+    one = two = damp.init([np.zeros((2, 1))], [0.0], [1.0], noise)
+    window, decoupled = [np.zeros(2)], [np.zeros(2)]
+    for _ in range(steps):
+        one = _learn(one, *data, f64(keep))
+        two = _learn_decoupled(two, *data, f64(evidence))
+        layer = one.layers[0]  # of the window form, the mean before a minibatch
+        before = keep * (layer.precision + 1) * layer.mean / (keep * layer.precision + 1)
+        window.append(before.numpy()[:, 0])
+        decoupled.append(two.layers[0].mean.numpy()[:, 0])
+    s = 1 / (keep * one.layers[0].precision.numpy()[:, 0] + 1)
+    inflated = x / (noise + x**2 @ s)[:, None]
+    hessian = evidence * x.T @ inflated + np.eye(2)
+    end = np.linalg.solve(hessian, evidence * inflated.T @ y)[:, 0]
+    paths = {"window form": np.array(window), "decoupled form": np.array(decoupled)}
+    return Paths(paths, end, hessian)
+
+
+def draw_paths(found: Paths) -> None:
+    """Both paths over lines of equal height of the ridge regression that they end at."""
+    _, ax = plt.subplots(figsize=(plots.WIDTH, 4.6))
+    colours = (plots.COLOURS["em-tdamp, window"], plots.COLOURS["em-tdamp"])
+    everything = np.concatenate(list(found.paths.values()))
+    low, high = everything.min(axis=0) - 0.15, everything.max(axis=0) + 0.15
+    grid = np.stack(
+        np.meshgrid(*(np.linspace(*ends, 80) for ends in zip(low, high, strict=True))), -1
+    )
+    away = grid - found.end
+    height = np.einsum("abi,ij,abj->ab", away, found.hessian, away)
+    levels = height.max() * np.array([0.01, 0.05, 0.15, 0.35, 0.65])
+    ax.contour(grid[..., 0], grid[..., 1], height, levels=levels, colors="0.8", linewidths=1)
+    for (name, path), colour in zip(found.paths.items(), colours, strict=True):
+        ax.plot(*path.T, color=colour, marker="o", ms=3, lw=1.4, label=name)
+    ax.plot(*found.end, marker="*", ms=16, color="0.2", ls="", label="where both rest")
+    ax.set(xlabel="mean of the first weight", ylabel="mean of the second weight")
+    ax.legend(fontsize="small")
+    plt.show()

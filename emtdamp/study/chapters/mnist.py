@@ -1,0 +1,523 @@
+"""The page `mnist`: the report's experiment by EM-TDAMP, its table and its seven figures.
+
+The page is the template of the study of sizes: `results` gives what each of its runs records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from emtdamp import metrics
+from emtdamp.baselines.mlp_keras import DenseSettings, train_dense
+from emtdamp.posterior import Posterior
+from emtdamp.study import claims, pages, plots, runs
+from emtdamp.study.methods import label
+
+OURS, REPORTED = plots.COLOURS["em-tdamp"], 0.9277
+DENSE: dict[str, Any] = {
+    "adam": (0.001, "constant"),
+    "adam, 0.005": (0.005, "cosine"),
+}  # rate, schedule
+FRACTIONS = np.linspace(0, 0.9, 10)
+ROWS = [  # name, reported, of the program's record, ours
+    ("accuracy", "0.9277", "accuracy_mean", "test_accuracy"),
+    ("accuracy, inactive neurons removed", "", "pruned_accuracy", "pruned_test_accuracy"),
+    ("“validation loss”", "1.7701", "training_loss", "training_loss"),
+    ("precision, macro", "0.9294", "precision_macro", "precision_macro"),
+    ("recall, macro", "0.9263", "recall_macro", "recall_macro"),
+    ("F1, macro", "0.9268", "f1_macro", "f1_macro"),
+    ("sparsity", "0.5000", "", "sparsity"),
+    ("active neurons", "64", "active_neurons", "active_neurons"),
+    ("mean entropy", "0.0070", "entropy", "predictive_entropy"),
+    ("mean entropy after iteration 1", "0.1894", "first_entropy", "first_entropy"),
+]
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What the page trains, an entry a seed: pruned, the same with nothing pruned, and dense."""
+
+    task: runs.Task
+    pruned: list[runs.Result]
+    whole: list[runs.Result]
+    dense: dict[str, list[pd.DataFrame]]  # by method: test scores after each pass
+
+    @property
+    def kept(self) -> int:
+        """Neurons left in the first run."""
+        return int(self.pruned[0].metrics["active_neurons"])
+
+    @property
+    def hidden(self) -> int:
+        """Neurons to start from."""
+        return self.pruned[0].settings.hidden
+
+    @cached_property
+    def last(self) -> pd.DataFrame:
+        """Metrics of the last iterate, a row a seed."""
+        frame = pd.DataFrame([run.metrics for run in self.pruned])
+        frame["first_entropy"] = [run.history["avg_entropy"].iloc[0] for run in self.pruned]
+        frame["whole_accuracy"] = [run.metrics["test_accuracy"] for run in self.whole]
+        frame["whole_nll"] = [run.metrics["test_nll"] for run in self.whole]
+        return frame
+
+    @cached_property
+    def mean(self) -> Any:
+        """Of `last`, over seeds."""
+        return self.last.mean(numeric_only=True)
+
+    @cached_property
+    def around(self) -> Any:
+        """Standard errors of `mean`."""
+        return self.last.sem(numeric_only=True).fillna(0)
+
+    @cached_property
+    def error(self) -> pd.DataFrame:
+        """Test error by iteration (rows) and seed."""
+        return 1 - pd.concat([run.history["val_accuracy"] for run in self.pruned], axis=1)
+
+    @property
+    def rises(self) -> np.ndarray:
+        """Whether each step between iterations loses accuracy, by iteration and seed."""
+        return self.error.diff().iloc[1:].to_numpy() > 0
+
+    def dense_end(self, method: str, score: str = "accuracy") -> np.ndarray:
+        """A dense network's last score, a number a seed."""
+        return np.array([history[score].iloc[-1] for history in self.dense[method]])
+
+    def beside(self, method: str) -> claims.Standing:
+        """How the pruned networks' accuracy stands beside dense ones of that size."""
+        ours = self.last["test_accuracy"]
+        return pages.compare(
+            ours, self.dense_end(method), paired=False, more_is_better=True
+        ).standing
+
+
+def train_dense_too(
+    task: runs.Task, pruned: list[runs.Result], whole: list[runs.Result], seeds: Sequence[int]
+) -> Fits:
+    """Add dense networks of the size that is left, trained by Adam in two ways."""
+    kept, passes = int(pruned[0].metrics["active_neurons"]), len(pruned[0].history)
+    dense = {
+        method: [_dense(task, DenseSettings(kept, passes, 100, *how, seed=s)) for s in seeds]
+        for method, how in DENSE.items()
+    }
+    return Fits(task, pruned, whole, dense)
+
+
+def _dense(task: runs.Task, settings: DenseSettings) -> pd.DataFrame:
+    """Test scores of a dense network after each pass of Adam."""
+    rows: list[dict[str, float]] = []
+
+    def watch(epoch: int, logs: object) -> None:
+        model: Any = callback.model
+        p = model(task.x_test).numpy()
+        rows.append(metrics.classification_scores(task.y_test, p))
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=watch)
+    train_dense(settings, task.x, task.y, [callback])
+    return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="iteration"))
+
+
+def removals(fits: Fits, seed: int) -> dict[str, np.ndarray]:
+    """Accuracy of the finished unpruned networks without some neurons: (seeds, `FRACTIONS`).
+
+    Those with the least evidence for their outgoing weights go first, or random ones.
+    """
+    rng = np.random.default_rng(seed)
+    ranks = {
+        "evidence": [_evidence(run.posterior).argsort().argsort() for run in fits.whole],
+        "random": [rng.permutation(fits.hidden) for _ in fits.whole],
+    }
+    return {
+        name: np.array(
+            [
+                [
+                    _accuracy_without(fits.task, run.posterior, r < round(f * fits.hidden))
+                    for f in FRACTIONS
+                ]
+                for run, r in zip(fits.whole, each, strict=True)
+            ]
+        )
+        for name, each in ranks.items()
+    }
+
+
+def _evidence(posterior: Posterior) -> np.ndarray:
+    """Evidence for a neuron's outgoing weights against zero, but for a constant, (J,)."""
+    m, s = posterior.mean[1][:-1], posterior.var[1][:-1]
+    return 0.5 * (m**2 / s + np.log(s)).sum(axis=1)
+
+
+def _accuracy_without(task: runs.Task, posterior: Posterior, off: np.ndarray) -> float:
+    small = replace(posterior, active=(posterior.active[0], ~off)).prune()
+    z = small.propagate(task.x_test)[0]
+    return float((z.argmax(axis=1) == task.y_test).mean())
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """What the answers' probabilities say: of a class, of a digit's images, of an image."""
+
+    variances: np.ndarray  # (seeds, 10): of a class's probability over the test images
+    frequencies: np.ndarray  # (10,): f (1 - f), f the share of the class
+    entropies: np.ndarray  # (N,) mean over seeds
+    errors: np.ndarray  # (N,) share of the seeds that are wrong
+    by_digit: Any  # entropy and error, a row a digit
+
+    @property
+    def same(self) -> float:
+        """Correlation of the variances with f (1 - f)."""
+        return float(np.corrcoef(self.variances.mean(axis=0), self.frequencies)[0, 1])
+
+    @property
+    def tells(self) -> float:
+        """Correlation of entropy and error from digit to digit."""
+        return float(np.corrcoef(self.by_digit["entropy"], self.by_digit["error"])[0, 1])
+
+
+def uncertainty(fits: Fits) -> Uncertainty:
+    """Of the pruned networks' answers on the test images."""
+    labels = fits.task.y_test
+    share = np.bincount(labels, minlength=10) / len(labels)
+    entropies = np.mean([metrics.entropy(run.predicted) for run in fits.pruned], axis=0)
+    errors = np.mean([run.predicted.argmax(axis=1) != labels for run in fits.pruned], axis=0)
+    table = pd.DataFrame({"entropy": entropies, "error": errors}).groupby(labels).mean()
+    variances = np.array([run.predicted.var(axis=0) for run in fits.pruned])
+    return Uncertainty(variances, share * (1 - share), entropies, errors, table)
+
+
+# Figures 1 to 7 of the chapter, in the report's order.
+
+
+def accuracy(fits: Fits) -> None:
+    """Answers the report's first figure."""
+    ax = plots.panels(1, height=4.0)[0]
+    _seeds_and_mean(ax, [run.history["val_accuracy"] for run in fits.pruned], OURS, "EM-TDAMP")
+    for method, histories in fits.dense.items():
+        means = pd.concat([h["accuracy"] for h in histories], axis=1).mean(axis=1)
+        name = label(method).replace(", Keras", "").replace(" cosine", "")
+        ax.plot(means, color=plots.COLOURS[method], ls="--", label=f"dense, {name}")
+    ax.axhline(REPORTED, color=plots.COLOURS["reported"], ls=":", lw=1.5)
+    ax.annotate(
+        f"reported: {REPORTED:.2%}", (1, REPORTED), xycoords=("axes fraction", "data"),
+        xytext=(-4, -3), textcoords="offset points", ha="right", va="top",
+        fontsize="small", color=plots.COLOURS["reported"],
+    )  # fmt: skip
+    _percent(ax)
+    _iterations(ax, fits)
+    ax.set_ylabel("test accuracy")
+    plots.end_labels(ax)
+
+
+def precision_and_recall(fits: Fits) -> None:
+    """Answers the report's second figure."""
+    top, bottom = plots.panels(2, sharex=True)
+    for column, name, look in [
+        ("val_precision", "precision", {"color": "0.15", "ls": "--", "zorder": 3}),
+        ("val_recall", "recall", {"color": "0.5", "ls": ":", "lw": 2.5, "zorder": 3}),
+        ("val_f1", "F1", {"color": OURS, "lw": 3}),
+    ]:
+        top.plot(_mean_of(fits.pruned, column), label=name, **look)
+    top.set_ylabel("macro average")
+    top.legend(loc="lower right")
+    gaps = [r.history["val_precision"] - r.history["val_recall"] for r in fits.pruned]
+    _seeds_and_mean(bottom, [100 * gap for gap in gaps], OURS, "_")
+    bottom.axhline(0, color="0.35", lw=1)
+    bottom.set_ylabel("precision less\nrecall, points")
+    _iterations(bottom, fits)
+
+
+def confusion(fits: Fits) -> None:
+    """Answers the report's third figure: the first seed's matrix."""
+    ax = plots.panels(1, height=5.6)[0]
+    plots.confusion(fits.pruned[0].confusion_matrix(fits.task), ax)
+    for text in ax.texts:
+        text.set_fontsize("small")
+
+
+def active_neurons(fits: Fits) -> None:
+    """Answers the report's fourth figure: how many neurons, and how accurate."""
+    top, bottom = plots.panels(2, sharex=True)
+    _seeds_and_mean(top, [r.history["active_neurons"] for r in fits.pruned], OURS, "_")
+    top.axhline(fits.hidden, color=plots.COLOURS["reported"], lw=1, ls=":")
+    top.set(ylim=(0, 1.05 * fits.hidden), ylabel=f"active neurons of {fits.hidden}")
+    for name, method, group in [
+        (f"{fits.kept} at the end", "em-tdamp", fits.pruned),
+        (f"all {fits.hidden}", "em-tdamp, unpruned", fits.whole),
+    ]:
+        each = [run.history["val_accuracy"] for run in group]
+        _seeds_and_mean(bottom, each, plots.COLOURS[method], name)
+    _percent(bottom)
+    bottom.set_ylabel("test accuracy")
+    _iterations(bottom, fits)
+    plots.end_labels(bottom)
+
+
+def activities(fits: Fits) -> None:
+    """Answers the report's fifth figure: posterior activity of the neurons."""
+    ax = plots.panels(1, height=3.4)[0]
+    rhos = [run.rho for run in fits.pruned]
+    plots.rho_distribution(rhos, ax, label="posterior activity of a neuron's outgoing weights")
+
+
+def removed(fits: Fits, without: dict[str, np.ndarray]) -> None:
+    """Answers the report's sixth figure: sparsity and accuracy."""
+    top, bottom = plots.panels(2, height=3.5)
+    plots.sparsity_and_accuracy([r.history for r in fits.pruned], ax=top, method="em-tdamp")
+    curves = {
+        "after training, least evidence first": ("em-tdamp, unpruned", without["evidence"]),
+        "after training, at random": ("random", without["random"]),
+    }
+    coloured = {name: (plots.COLOURS[method], y) for name, (method, y) in curves.items()}
+    plots.accuracy_when_removed(coloured, FRACTIONS, ax=bottom)
+    bottom.scatter(
+        fits.last["sparsity"], fits.last["test_accuracy"],
+        label="while training", marker="*", s=200, color=OURS, zorder=3,
+    )  # fmt: skip
+    bottom.set_ylim(0, 1.03)
+    bottom.legend(fontsize="small", loc="lower left")
+
+
+def by_digit(fits: Fits, sure: Uncertainty) -> None:
+    """Answers the report's seventh figure: a class's variance; a digit's entropy and error."""
+    top, bottom = plots.panels(2, height=3.5)
+    plots.class_bars(sure.variances, "variance over images", OURS, ax=top)
+    top.plot(sure.frequencies, "o", color="0.15", label="f (1 - f), f: share of the class")
+    top.set_ylim(0, 0.16)
+    top.legend(fontsize="small", loc="upper right")
+    bottom.scatter(sure.by_digit["entropy"], sure.by_digit["error"], color=OURS)
+    for digit, row in sure.by_digit.iterrows():
+        bottom.annotate(
+            str(digit), (row["entropy"], row["error"]), xytext=(6, 3), textcoords="offset points"
+        )
+    bottom.yaxis.set_major_formatter("{x:.1%}")
+    bottom.set(xlabel="mean entropy of the digit's images, nats", ylabel="test error")
+
+
+# Tables, numbers in the text, claims and results.
+
+
+def reports_metrics(fits: Fits) -> pd.DataFrame:
+    """The report's metrics: as reported, of its program over thirty seeds, and of EM-TDAMP."""
+    program: Any = pages.study("report-seeds").mean(numeric_only=True)
+    return pd.DataFrame(
+        {
+            "Metric": [name for name, *_ in ROWS],
+            "Report": [reported for _, reported, *_ in ROWS],
+            "Its program": [_program(program, k) for *_, k, _ in ROWS],
+            "EM-TDAMP": [_shown(fits, ours) for *_, ours in ROWS],
+        }
+    )
+
+
+def side_by_side(fits: Fits) -> pd.DataFrame:
+    """EM-TDAMP pruned and whole, and dense networks of the pruned size."""
+    names = [f"EM-TDAMP, {fits.kept} of {fits.hidden} neurons", f"EM-TDAMP, all {fits.hidden}"]
+    names += [f"dense {fits.kept}, {label(method)}" for method in fits.dense]
+    accuracies = [fits.last["test_accuracy"], fits.last["whole_accuracy"]]
+    accuracies += [fits.dense_end(method) for method in fits.dense]
+    likelihoods = [fits.last["test_nll"], fits.last["whole_nll"]]
+    likelihoods += [fits.dense_end(method, "nll") for method in fits.dense]
+    firsts = [[run.history["val_accuracy"].iloc[0] for run in g] for g in (fits.pruned, fits.whole)]
+    firsts += [[h["accuracy"].iloc[0] for h in histories] for histories in fits.dense.values()]
+    small = 785 * fits.kept + (fits.kept + 1) * 10
+    weights = [fits.mean["parameters"], fits.whole[0].metrics["parameters"], small, small]
+    return pd.DataFrame(
+        {
+            "Network": names,
+            "Weights": [f"{w:,.0f}" for w in weights],
+            "After one pass, %": [f"{100 * np.mean(a):.2f}" for a in firsts],
+            "At the end, %": [_mean_and_error(100 * np.asarray(a), 2) for a in accuracies],
+            "NLL, nats": [_mean_and_error(np.asarray(each), 3) for each in likelihoods],
+        }
+    )
+
+
+def in_text(
+    fits: Fits, without: dict[str, np.ndarray], sure: Uncertainty
+) -> dict[str, claims.Scalar]:
+    """What the text quotes."""
+    mean, around, off = fits.mean, fits.around, fits.hidden - fits.kept
+    order = [np.sort(run.rho) for run in fits.pruned]
+    rhos, seeds = np.concatenate(order), len(order)
+    half = int(np.argmin(np.abs(FRACTIONS - 0.5)))
+    gap = _mean_of(fits.pruned, "val_precision") - _mean_of(fits.pruned, "val_recall")
+    return _confused(fits) | {
+        "n": seeds,
+        "ours": f"{mean['test_accuracy']:.2%}",
+        "spread": f"{around['test_accuracy']:.2%}",
+        "kept": fits.kept,
+        "of": fits.hidden,
+        "whole": f"{mean['whole_accuracy']:.2%}",
+        "beside_adam": fits.beside("adam"),
+        "beside_cosine": fits.beside("adam, 0.005"),
+        "down": f"{fits.rises.mean():.0%}",
+        "gap_first": f"{100 * gap.iloc[0]:.2f}",
+        "gap_last": f"{100 * gap.iloc[-1]:.2f}",
+        "sure": f"{(rhos > 0.99).sum() / seeds:.0f}",
+        "doubtful": f"{((rhos > 0.5) & (rhos < 0.9)).sum() / seeds:.0f}",
+        "off_low": f"{min(r[:off].min(initial=1) for r in order):.2f}",
+        "off_high": f"{max(r[:off].max(initial=0) for r in order):.2f}",
+        "half_evidence": f"{without['evidence'][:, half].mean():.1%}",
+        "half_random": f"{without['random'][:, half].mean():.1%}",
+        "most": f"{FRACTIONS[-1]:.0%}",
+        "most_evidence": f"{without['evidence'][:, -1].mean():.0%}",
+        "same": f"{sure.same:.2f}",
+        "tells": f"{sure.tells:.2f}",
+        "entropy_wrong": f"{np.average(sure.entropies, weights=sure.errors):.2f}",
+        "entropy_right": f"{np.average(sure.entropies, weights=1 - sure.errors):.2f}",
+        "confidence": f"{np.mean([r.predicted.max(axis=1).mean() for r in fits.pruned]):.2%}",
+        "ece": f"{mean['test_ece']:.3f}",
+    }
+
+
+def _confused(fits: Fits) -> dict[str, claims.Scalar]:
+    """Errors of the first seed, and their most frequent kind."""
+    matrix = fits.pruned[0].confusion_matrix(fits.task)
+    wrong = matrix - np.diag(np.diag(matrix))
+    true, taken = np.unravel_index(wrong.argmax(), wrong.shape)
+    return {
+        "errors": int(wrong.sum()),
+        "diagonal": f"{np.trace(matrix) / matrix.sum():.2%}",
+        "true": int(true),
+        "taken": int(taken),
+        "times": int(wrong.max()),
+    }
+
+
+def reports_statements(fits: Fits, sure: Uncertainty) -> list[claims.Claim]:
+    """The report's statements about its figures, by the same conditions as in its own chapter."""
+    mean, around, by = fits.mean, fits.around, {"source": "report, by EM-TDAMP"}
+    best = max(fits.dense_end(method).mean() for method in fits.dense)
+    counts = [run.history["active_neurons"] for run in fits.pruned]
+    rhos = np.concatenate([run.rho for run in fits.pruned])
+    lost = mean["whole_accuracy"] - mean["test_accuracy"]
+    error = around["test_accuracy"]
+    return [
+        pages.statement(
+            f"92.77 % with {fits.kept} neurons in use",
+            reported="0.9277",
+            ours=f"{mean['test_accuracy']:.4f} ± {error:.4f} (n = {len(fits.pruned)})",
+            holds=bool(mean["test_accuracy"] >= REPORTED),
+            why="mean accuracy of the pruned network at least the reported",
+            **by,
+        ),
+        pages.versus(
+            "This is competitive",
+            reported="competitive",
+            ours=f"{best:.4f} (a dense network of that size, the better Adam)",
+            standing=pages.overall(fits.beside(method) for method in fits.dense),
+            why="against dense networks of the same size, two standard errors of the difference",
+            **by,
+        ),
+        pages.statement(
+            "Fig. 4.1: the model steadily improves",
+            reported="steadily",
+            ours=f"{fits.rises.mean():.0%} of the steps between iterations go down",
+            holds=bool(fits.rises.mean() < 0.1),
+            why="fewer than one step in ten goes down",
+            **by,
+        ),
+        pages.statement(
+            "Fig. 4.4: the model prunes redundant units over time",
+            reported="prunes over time",
+            ours=f"{max(np.ptp(c) for c in counts)} neurons of change",
+            holds=bool(any(c.nunique() > 1 for c in counts)),
+            why="the number of active neurons changes in at least one run",
+            certain="it follows a ramp that is prescribed",
+            **by,
+        ),
+        pages.statement(
+            "Fig. 4.5: rho represents posterior uncertainty in the weights",
+            reported="a wider spread is more uncertainty",
+            ours=f"{rhos.min():.2f} to {rhos.max():.2f}",
+            holds=bool((rhos < 0.5).any()),
+            why="some neuron is more probably out of use than in use",
+            certain="the rate is set so that the wanted number lies below one half",
+            **by,
+        ),
+        pages.statement(
+            "Fig. 4.6: high sparsity with minimal degradation",
+            reported="minimal",
+            ours=f"{100 * lost:.2f} points lost with {fits.hidden - fits.kept} of {fits.hidden}"
+            " neurons removed",
+            holds=bool(lost < 0.01),
+            why="less than one point of accuracy lost",
+            **by,
+        ),
+        pages.statement(
+            "Fig. 4.7: per-class uncertainty guides refinement of the data",
+            reported="uncertainty of a class",
+            ours=f"correlation {sure.same:.2f} with f (1 - f)",
+            holds=bool(abs(sure.same) < 0.5),
+            why="correlates less than 0.5 with the frequency of the class alone",
+            **by,
+        ),
+    ]
+
+
+def results(fits: Fits) -> dict[str, claims.Scalar]:
+    """What a run of this page records: a row of the study of sizes."""
+    mean = fits.mean
+    names = ["precision_macro", "recall_macro", "f1_macro", "predictive_entropy"]
+    names += ["training_loss", "active_neurons", "kept_inputs", "parameters"]
+    found = {name: mean[name] for name in names}
+    found |= {score: mean[f"test_{score}"] for score in ("accuracy", "nll", "brier", "ece")}
+    found |= {"training_seconds": mean["seconds"], "whole_accuracy": mean["whole_accuracy"]}
+    curves = {"": 1 - _mean_of(fits.pruned, "val_accuracy")}
+    for prefix, method in {"adam_": "adam", "cosine_": "adam, 0.005"}.items():
+        each = [history["accuracy"] for history in fits.dense[method]]
+        curves[prefix] = 1 - pd.concat(each, axis=1).mean(axis=1)
+    for prefix, curve in curves.items():
+        found |= {f"{prefix}error_{k}": value for k, value in curve.items()}
+    found["adam_nll"] = fits.dense_end("adam", "nll").mean()
+    found["cosine_nll"] = fits.dense_end("adam, 0.005", "nll").mean()
+    return found
+
+
+def _mean_of(group: list[runs.Result], column: str) -> Any:
+    return pd.concat([run.history[column] for run in group], axis=1).mean(axis=1)
+
+
+def _seeds_and_mean(ax: Axes, curves: Sequence[Any], colour: str, name: str) -> None:
+    for curve in curves if len(curves) > 1 else []:
+        ax.plot(curve, color=colour, lw=0.8, alpha=0.5, label="_")
+    ax.plot(pd.concat(list(curves), axis=1).mean(axis=1), color=colour, lw=3, label=name)
+
+
+def _iterations(ax: Axes, fits: Fits) -> None:
+    ax.set_xlabel("pass over the training images")
+    ax.set_xticks(fits.error.index)
+
+
+def _percent(ax: Axes) -> None:
+    ax.yaxis.set_major_formatter("{x:.0%}")
+
+
+def _program(program: Any, name: str) -> str:
+    if name not in program:
+        return ""
+    return f"{program[name]:.0f}" if name == "active_neurons" else f"{program[name]:.4f}"
+
+
+def _shown(fits: Fits, name: str) -> str:
+    if fits.around[name] == 0 and float(fits.mean[name]).is_integer():
+        return f"{fits.mean[name]:g}"
+    if fits.around[name] == 0:
+        return f"{fits.mean[name]:.4f}"
+    return f"{fits.mean[name]:.4f} ± {fits.around[name]:.4f}"
+
+
+def _mean_and_error(values: np.ndarray, digits: int) -> str:
+    error = claims.standard_error(values)
+    spread = "" if np.isnan(error) else f" ± {error:.{digits}f}"
+    return f"{values.mean():.{digits}f}{spread}"
