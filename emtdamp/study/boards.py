@@ -18,9 +18,7 @@ from emtdamp.study.claims import BOOK, Claim, comparison
 
 GOOD = {"reproduced", "holds", "ahead", "met", "aim reached"}
 BAD = {"not reproduced", "does not hold", "behind", "missed"}
-ORDER = ["reproduced", "holds", "ahead", "aim reached", "met", "level", "not reproduced"]
-ORDER += ["does not hold", "behind", "missed", "undecided"]
-ORDER += ["true by construction", "false by construction"]
+KINDS = ["stands", "level or undecided", "fails", "settled by construction"]
 
 
 def claim_tables(claims: Sequence[Claim]) -> str:
@@ -62,7 +60,7 @@ def scoreboard(
         for number, values in enumerate(record["claims"], 1):
             claim = Claim(**values)
             found.append(claim)
-            title = html.escape(titles.get(name, name))
+            title = html.escape(titles.get(name, name).partition(":")[0])
             more = {
                 "Source": html.escape(claim.source),
                 "Page": f'<a href="{name}.html#claim-{number}">{title}</a>',
@@ -72,13 +70,18 @@ def scoreboard(
 
 
 def totals(claims: Sequence[Claim]) -> pd.DataFrame:
-    """How many claims have which outcome, a row a source: the report, others, goals of the book."""
+    """How many claims stand, a row a source: the report, others, goals of the book."""
     rows = [
-        ("goals of this book" if claim.goal else claim.source, claim.outcome) for claim in claims
+        ("goals of this book" if claim.goal else claim.source, _kind(claim)) for claim in claims
     ]
-    frame = pd.DataFrame(rows, columns=pd.Index(["Source", "outcome"]))
-    counts = pd.crosstab(frame["Source"], frame["outcome"])
-    return counts.reindex(columns=[name for name in ORDER if name in counts])
+    frame = pd.DataFrame(rows, columns=pd.Index(["Source", "kind"]))
+    return pd.crosstab(frame["Source"], frame["kind"]).reindex(columns=KINDS, fill_value=0)
+
+
+def _kind(claim: Claim) -> str:
+    if claim.certain:
+        return KINDS[3]
+    return KINDS[0] if claim.outcome in GOOD else KINDS[2] if claim.outcome in BAD else KINDS[1]
 
 
 def in_words(claims: Sequence[Claim]) -> str:
@@ -95,7 +98,10 @@ def in_words(claims: Sequence[Claim]) -> str:
 
 
 def _row(claim: Claim, head: Sequence[str], anchor: str, more: Mapping[str, str] = {}) -> str:
-    text = {name: html.escape(value) for name, value in comparison([claim]).iloc[0].items()}
+    text = {
+        name: html.escape(value).replace(" ± ", "\xa0±\xa0")
+        for name, value in comparison([claim]).iloc[0].items()
+    }
     gap = text["Difference"] and f"difference {text['Difference']}"
     why = "; ".join(filter(None, [text["Tolerance and why"], gap]))
     mark = "good" if claim.outcome in GOOD else "bad" if claim.outcome in BAD else "even"
