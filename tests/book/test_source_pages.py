@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 from emtdamp.study import pages
 
@@ -19,6 +20,12 @@ def test_book_finds_its_configuration_at_the_top_level(name):
     assert link.is_symlink()
     assert not os.path.isabs(os.readlink(link))
     assert link.resolve() == ROOT / name
+
+
+def test_outputs_come_from_the_build_that_shows_them():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    assert config["execute"]["execute_notebooks"] == "cache"
+    assert "together" in config["sphinx"]["local_extensions"]  # it empties the cache
 
 
 def test_every_page_of_the_table_of_contents_exists_once(toc):
