@@ -145,7 +145,7 @@ def learnt_noise(
     return tf.where(learn, moved, noise)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def epoch_function(
     network: Network, module: GroupPrior, form: Form, batch_size: int, exchanges: int
 ):
