@@ -10,28 +10,17 @@ from matplotlib.axes import Axes
 from scipy.special import log_ndtr, ndtr
 from scipy.stats import norm
 
-from emtdamp.messages import activations, damp, likelihoods, prior
-from emtdamp.messages.damp import Batch, Network, Rates, State
+from emtdamp.messages import activations, damp, prior
+from emtdamp.messages.damp import Batch, Rates, State
 from emtdamp.messages.gaussian import Gaussian
 from emtdamp.study import plots
+from emtdamp.study.chapters.small_cases import NETWORK, batch_of, f64
 
-F64 = tf.float64
-NETWORK = Network(activations.relu, likelihoods.GaussianNoise())
 BELOW, ABOVE = plots.SERIES[0], plots.SERIES[2]  # colours of what goes up and of what comes down
 MINUS = "\N{MINUS SIGN}"
 NOISE = 0.5  # v of the hand-worked neuron
 INPUTS, TARGET = (1.0, 2.0), 2.5
 MEANS, VARIANCE = (0.5, -0.1, 2.0), 0.1  # two weights into the unit and one out of it
-
-
-def f64(value: object) -> tf.Tensor:
-    """A float64 tensor."""
-    return tf.constant(value, F64)
-
-
-def batch_of(x: np.ndarray, y: np.ndarray) -> Batch:
-    """All rows with weight 1."""
-    return Batch(f64(x), f64(y), tf.ones([len(x)], F64))
 
 
 # The chain rule as a limit

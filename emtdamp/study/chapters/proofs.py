@@ -9,20 +9,14 @@ import tensorflow as tf
 from scipy.special import expit, logit
 
 from emtdamp.baselines import nuts
-from emtdamp.messages import activations, damp, equilibrium, likelihoods, prior
+from emtdamp.messages import damp, equilibrium, likelihoods, prior
 from emtdamp.messages.damp import Batch, Rates, State
 from emtdamp.messages.gaussian import Gaussian
 from emtdamp.study import pages, plots
+from emtdamp.study.chapters.small_cases import F64, NETWORK, batch_of, f64
 
-F64 = tf.float64
-NETWORK = damp.Network(activations.relu, likelihoods.GaussianNoise())
 BLUE, GREEN = plots.SERIES[0], plots.SERIES[2]
 OURS, WINDOW_FORM = plots.COLOURS["em-tdamp"], plots.COLOURS["em-tdamp, window"]
-
-
-def batch_of(x: np.ndarray, y: np.ndarray) -> Batch:
-    """All rows with weight 1."""
-    return Batch(tf.constant(x), tf.constant(y), tf.ones([len(x)], F64))
 
 
 def with_ones(x: np.ndarray) -> np.ndarray:
@@ -197,11 +191,6 @@ def noise() -> Noise:
     heights = [evidence(v) for v in many]
     found = {name: [evidence(v) for v in path] for name, path in values.items()}
     return Noise(values, found, float(many[np.argmax(heights)]), max(heights))
-
-
-def f64(value: float) -> tf.Tensor:
-    """A float64 scalar."""
-    return tf.constant(value, F64)
 
 
 def draw_noise(found: Noise) -> None:
