@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emtdamp.study import contests, headlines, pages
+from emtdamp.study import headlines, pages
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -118,13 +118,3 @@ def test_a_row_of_the_papers_own_form_is_no_rival(studies):
     perfect[[name for name in rows if "_at_" in name]] = 0.0
     studies["mnist-groups"] = pd.concat([rows, perfect], ignore_index=True)
     assert (headlines.hidden_neurons(), headlines.inputs_too()) == before
-
-
-def test_the_title_of_the_house_prices_is_so():
-    """The page `boston-groups` says in its title that EM-TDAMP leads nowhere."""
-    study = pages.study("boston-methods")
-    ends = study[(study["followed"] == 0) & (study["groups"] == "hidden")].set_index("method")
-    kept = [int(text) for text in ends["levels"].iloc[0].split()]
-    standings = contests.boston_against_all(ends, kept, contests.worst_squares())
-    assert "no lead" in pages.titles(ROOT / "book")["boston-groups"]
-    assert "ahead" not in standings.values()

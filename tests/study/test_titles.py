@@ -1,0 +1,89 @@
+"""Where a page's title states a finding, the committed study says so."""
+
+from pathlib import Path
+
+import pytest
+
+from emtdamp.study import claims, contests, pages
+from emtdamp.study.chapters import depth, mnist_groups, mnist_rounds
+
+TITLES = pages.titles(Path(__file__).parents[2] / "book")
+REPORTED = 0.9277  # the report's accuracy
+
+
+def test_fewer_passes():
+    """Whatever error a rival ends with, EM-TDAMP is below it in fewer passes, pruned or not."""
+    assert "needs fewer passes" in TITLES["mnist-rounds"]
+    rounds = mnist_rounds.read()
+    mean = rounds.mean("error")
+    for kept in ("50", "100"):
+        ours = mean.loc[f"em-tdamp {kept}"]
+        for rival in (case for case in rounds.rivals if case.endswith(f" {kept}")):
+            limit = mean.loc[rival].iloc[9]  # after ten passes
+            reached = [int((curve <= limit).idxmax()) for curve in (ours, mean.loc[rival])]
+            assert (ours <= limit).any() and reached[0] < reached[1], rival
+
+
+def test_few_inputs_and_neurons():
+    assert TITLES["mnist-groups"] == "With few inputs and neurons left, EM-TDAMP errs least"
+    groups = mnist_groups.read()
+    both = groups.standings[groups.kinds[1], "error"]
+    assert {both[kept] for kept in (10, 20, 30)} == {"ahead"}
+
+
+def test_published_networks_err_less():
+    assert "published networks of that size err less" in TITLES["depth"]
+    sizes = depth.read()
+    assert len(sizes.mean) >= 2
+    for _, ours in sizes.mean.iterrows():
+        published = [
+            percent / 100
+            for left, percent in depth.PUBLISHED.values()
+            if depth.parameters(*left) <= ours["parameters"]
+        ]
+        assert min(published) < ours["error"]
+
+
+def test_the_accuracy_comes_out_again_by_luck_and_the_pruning_does_not():
+    assert TITLES["results"] == "Results: the accuracy comes out again, the pruning does not"
+    assert TITLES["spread"] == "The reported accuracy is possible, but lucky"
+    study = pages.study("report-seeds")
+    accuracy, pruned = study["accuracy_mean"], study["pruned_accuracy"]
+    assert accuracy.max() >= REPORTED  # possible
+    assert (accuracy >= REPORTED).mean() < 0.25  # but lucky
+    assert abs(accuracy.mean() - REPORTED) < 2 * accuracy.std()
+    assert claims.compare(accuracy, pruned, paired=True).standing == "behind"  # more is better
+    assert pruned.mean() < accuracy.mean() - 0.05
+
+
+def test_plain_networks_do_better():
+    assert TITLES["typical-mlps"] == "Plain networks do better than the report's program"
+    study = pages.study("typical-mlps")
+    for plain in ("adam 64", "adam, 0.005 64"):
+        gap = study[f"{plain}: accuracy"] - study["report 128: accuracy"]
+        assert gap.mean() > 2 * gap.sem() > 0
+
+
+def test_adam_forgets():
+    assert "Adam forgets" in TITLES["audit"]
+    study = pages.study("report-repairs")
+    gain = study["Adam keeps its moments: accuracy"] - study["as printed: accuracy"]
+    assert gain.min() > 0.01
+
+
+def test_the_papers_algorithm_prunes_late():
+    assert TITLES["paper-form"] == "Left to itself, the paper's algorithm prunes late"
+    study = pages.study("paper-choices")
+    free = study[study["setting"] == "as it is"].groupby("em_iters")["active_free"]
+    left = free.mean() / 128
+    assert left[10] > 0.9 and left[40] < 0.6
+
+
+@pytest.mark.slow
+def test_no_lead_on_house_prices():
+    assert "no lead" in TITLES["boston-groups"]
+    study = pages.study("boston-methods")
+    ends = study[(study["followed"] == 0) & (study["groups"] == "hidden")].set_index("method")
+    kept = [int(text) for text in ends["levels"].iloc[0].split()]
+    standings = contests.boston_against_all(ends, kept, contests.worst_squares())
+    assert "ahead" not in standings.values()
