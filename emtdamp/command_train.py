@@ -236,10 +236,14 @@ def regressor_figures(result, y) -> dict:
 
 
 def ready_plots():
-    """`emtdamp.study.plots`, in the book's look and without a window."""
+    """`emtdamp.study.plots`, in the book's look and without a window.
+
+    A backend that is in use already stays: a notebook's next figures need it.
+    """
     import matplotlib
 
-    matplotlib.use("agg")
+    if matplotlib.get_backend(auto_select=False) is None:
+        matplotlib.use("agg")
     from emtdamp.study import plots
 
     plots.use_style()

@@ -161,6 +161,7 @@ class EMTDAMP(BaseEstimator):
                 self._learn_scales(X, y, weight)
             progress = starts.restart(self._progress) if warm else None
             self._train(X, y, weight, progress, monitor=monitor)
+        self._warn_of_an_empty_layer()
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -375,6 +376,20 @@ class EMTDAMP(BaseEstimator):
         inputs = live.copy()
         inputs[live] = posterior.active[0]
         self.active_groups_ = (inputs, *posterior.active[1:])
+
+    def _warn_of_an_empty_layer(self):
+        """Say that EM has left nothing of the inputs or of a hidden layer: X is not heard."""
+        for number, active in enumerate(self.active_groups_):
+            given = "sparsity" if number else "input_sparsity"
+            if getattr(self, given) == "auto" and not active.any():
+                where = f"neuron of hidden layer {number}" if number else "input"
+                warnings.warn(
+                    f"no {where} is left, so that every row gets the same prediction: X may say "
+                    f"nothing about y; if you know that it does, give {given} as a fraction, more "
+                    "rows, or more em_iters",
+                    stacklevel=3,
+                )
+                return
 
     def _split(self, X, y, weight, seed) -> list[np.ndarray]:
         stratify = y if y.ndim == 1 else None

@@ -522,3 +522,13 @@ def test_a_window_shorter_than_a_minibatch_forgets_all():
 def test_the_slab_that_learning_starts_at():
     model = regressor(slab=3.0, em_iters=2, warm_start=True).fit(X, Y)
     assert model.set_params(slab="learn").fit(X, Y).slab_ == 3.0
+
+
+def test_a_fit_that_keeps_no_neuron_says_so():
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(60, 3)), random.normal(size=60)  # nothing to learn
+    model = EMTDAMPRegressor((4,), sparsity="auto", em_iters=40, inflation=1.0, random_state=0)
+    with pytest.warns(UserWarning, match="no neuron of hidden layer 1 is left") as found:
+        model.fit(X, y)
+    assert found[0].filename == __file__
+    assert np.ptp(model.predict(X)) == 0
