@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 
 class Predictive(NamedTuple):
-    """Of B rows: mean (B,); variances (B,) of what is not known of the mean, and of y about it."""
+    """Of B rows: mean (B,); variances (B,) of y about it, and of what is not known of it.
+
+    In the order of `EMTDAMPRegressor.predict(X, return_std="parts")`, which has their roots.
+    """
 
     mean: np.ndarray
-    model: np.ndarray
     noise: np.ndarray
+    model: np.ndarray
 
     @classmethod
     def of(cls, regressor: "EMTDAMPRegressor", X: ArrayLike) -> "Predictive":
@@ -38,7 +41,7 @@ class Predictive(NamedTuple):
         if not is_regressor(regressor):
             raise UsageError(f"{type(regressor).__name__} is no regressor; give one")
         mean, noise, model = regressor.predict(X, return_std="parts")  # pyright: ignore
-        return cls(mean, model**2, noise**2)
+        return cls(mean, noise**2, model**2)
 
     @property
     def std(self) -> np.ndarray:
@@ -59,8 +62,8 @@ def ensemble(members: Sequence[Predictive]) -> Predictive:
     shapes = sorted({np.shape(member.mean) for member in members})
     if len(shapes) > 1:
         raise UsageError(f"members predict {shapes} rows; let all predict the same")
-    mean, model, noise = (np.stack(part) for part in zip(*members, strict=True))
-    return Predictive(mean.mean(0), model.mean(0) + mean.var(0), noise.mean(0))
+    mean, noise, model = (np.stack(part) for part in zip(*members, strict=True))
+    return Predictive(mean.mean(0), noise.mean(0), model.mean(0) + mean.var(0))
 
 
 class Calibration(NamedTuple):

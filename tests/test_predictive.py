@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 def predictions(rows, seed=0):
     rng = np.random.default_rng(seed)
-    return Predictive(rng.normal(size=rows), rng.gamma(2.0, size=rows), np.full(rows, 0.5))
+    return Predictive(rng.normal(size=rows), np.full(rows, 0.5), rng.gamma(2.0, size=rows))
 
 
 def data(rows):

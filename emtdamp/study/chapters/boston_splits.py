@@ -114,7 +114,7 @@ class Trial:
         guess: Any = cross_val_predict(clone(model), task.x, task.y, cv=self.folds)
         square = np.mean((guess - task.y) ** 2)
         here, held_out = (
-            Predictive(mean, np.zeros(len(mean)), np.full(len(mean), square))
+            Predictive(mean, np.full(len(mean), square), np.zeros(len(mean)))
             for mean in (fit.predict(task.x_test), guess)
         )
         calibrated = calibrate(task.y, held_out)(here)
