@@ -2,11 +2,13 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, is_regressor
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -20,9 +22,14 @@ from emtdamp.training import fitting, inflation, recipes, starts
 from emtdamp.training.em import Progress
 from emtdamp.training.recipe import SMALL, Data, Recipe
 
+if TYPE_CHECKING:
+    import keras
+
 NO_WEIGHT = 1e-30  # of the largest weight: rows of less would have weight 0 in float32
 MOST_WEIGHT = 1e9  # on average, and its inverse the least
 FLOATS = [np.float64, np.float32]
+
+Monitor = Callable[[dict[str, float], Posterior], None]
 
 
 class ProbabilisticClassifier(ClassifierMixin):
@@ -31,14 +38,14 @@ class ProbabilisticClassifier(ClassifierMixin):
     classes_: np.ndarray
 
     @abstractmethod
-    def predict_log_proba(self, X) -> np.ndarray:
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """(B, K) logarithm of the probability of each class."""
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """(B, K) probability of each class."""
         return np.exp(self.predict_log_proba(X))
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """(B,) the class of the highest probability."""
         best = self.predict_log_proba(X).argmax(axis=1)
         return self.classes_[best]
@@ -95,7 +102,7 @@ class EMTDAMP(BaseEstimator):
         self.verbose = verbose
 
     @classmethod
-    def paper(cls, **overrides):
+    def paper(cls, **overrides: Any) -> Self:
         """The algorithm of the paper (Xu, Liu, Zhang and Lau 2024), as far as it is known to us.
 
         The posterior after a minibatch is the prior of the next, with a forgetting window; modules
@@ -141,7 +148,13 @@ class EMTDAMP(BaseEstimator):
     def _y_units(self) -> tuple:
         """Centre and scale of y."""
 
-    def fit(self, X, y, sample_weight=None, monitor=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        monitor: Monitor | None = None,
+    ) -> Self:
         """Learn the posterior of the weights from X (B, N) and y; rows count `sample_weight`.
 
         `monitor(row, posterior)`, if given, is called after each EM iteration with its row of
@@ -247,7 +260,7 @@ class EMTDAMP(BaseEstimator):
                 "from, which has no weights for them; set warm_start=False"
             )
 
-    def to_keras(self):
+    def to_keras(self) -> "keras.Model":
         """The pruned network of posterior means as a plain Keras model, scales folded in."""
         check_is_fitted(self, "posterior_")
         return self.posterior_.to_keras()

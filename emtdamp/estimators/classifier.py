@@ -1,6 +1,9 @@
 """EMTDAMPClassifier: EM-TDAMP for classes, as a scikit-learn estimator."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
@@ -31,7 +34,13 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
         log_z="of a product not normalised over the classes: no log probability",
     )
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Take the posterior as prior for these rows, each counted once.
 
         `classes`: all classes there will be; needed at the first call unless y has them all.
@@ -39,7 +48,7 @@ class EMTDAMPClassifier(ProbabilisticClassifier, EMTDAMP):
         """
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """(B, K) log posterior predictive probability of each class, weights integrated out."""
         X = self._validated(X)
         return self.posterior_.log_probabilities(X)

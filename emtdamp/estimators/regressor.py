@@ -1,6 +1,9 @@
 """EMTDAMPRegressor: EM-TDAMP for real outputs, as a scikit-learn estimator."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 
 from emtdamp.errors import UsageError
@@ -34,7 +37,9 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
         log_z="the log evidence, for the linear model exact and of all rows",
     )
 
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Take the posterior as prior for these rows, each counted once.
 
         Scales are those of the first rows seen; the linear model revises them with each batch.
@@ -48,7 +53,9 @@ class EMTDAMPRegressor(RegressorMixin, EMTDAMP):
                 "begin with rows of two values of y at least"
             )
 
-    def predict(self, X, return_std: bool | str = False):
+    def predict(
+        self, X: ArrayLike, return_std: bool | str = False
+    ) -> np.ndarray | tuple[np.ndarray, ...]:
         """(B,) or (B, J) posterior predictive mean.
 
         `return_std`: True adds the standard deviation of y, noise included; "parts" adds the
