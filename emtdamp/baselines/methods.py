@@ -12,7 +12,7 @@ and settings.csv beside this file has all that were tried. AMP has the defaults 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -20,11 +20,12 @@ import tensorflow as tf
 from emtdamp.baselines.compiled import Plan, Program, program
 from emtdamp.baselines.network import PointNetwork, keep_largest
 from emtdamp.errors import EmtdampError, UsageError
-from emtdamp.posterior import Posterior
+from emtdamp.network import GaussianNetwork
 from emtdamp.training import fitting, recipes
 
 Row = dict[str, float]
-Report = Callable[[Row, Posterior], None]
+Report = Callable[[Row, GaussianNetwork], None]
+Trained = tuple[GaussianNetwork, list[Row]]
 
 
 class Problem(NamedTuple):
@@ -56,6 +57,15 @@ class Problem(NamedTuple):
         return (self.x.shape[1], *self.hidden)
 
 
+@runtime_checkable
+class Method(Protocol):
+    """How a network learns and is pruned: settings that can train, a frozen dataclass each."""
+
+    def train(self, problem: Problem, report: Report | None = None) -> Trained:
+        """The network, and a row an epoch; `report` gets each row and the network so far."""
+        ...
+
+
 @dataclass(frozen=True)
 class Adam:
     """A dense network by Adam (Kingma and Ba 2015); the smallest groups are dropped at the end.
@@ -85,18 +95,22 @@ class Adam:
         left[-1] = keep
         return Plan(self.rates(steps), np.zeros(left.shape), left)
 
+    def program(self, problem: Problem) -> Program:
+        """The network that learns, compiled once for all fits of the same shapes."""
+        return program(*shapes(problem))
+
     def begin(self, network: Program, problem: Problem, rng: np.random.Generator) -> None:
         """What happens before the first step, to the weights drawn."""
 
-    def train(self, problem: Problem, report: Report | None = None) -> tuple[Posterior, list[Row]]:
+    def found(self, network: Program, problem: Problem) -> GaussianNetwork:
+        """What has been learnt so far."""
+        active = tuple(mask.numpy() > 0 for mask in network.masks)
+        return PointNetwork.of(network.weights(), active, problem.activation, problem.classes)
+
+    def train(self, problem: Problem, report: Report | None = None) -> Trained:
         """The network, and a row an epoch; `report` gets each row and the network so far."""
         groups, keep = np.array(problem.groups), np.array(problem.keep)
-        network = program(
-            (*problem.groups, problem.outputs),
-            problem.activation,
-            "classes" if problem.classes else "squares",
-            tuple(bool(less) for less in keep < groups),
-        )
+        network = self.program(problem)
         steps = -(-len(problem.x) // problem.batch_size)
         plan = self.plan(steps * problem.epochs, groups, keep)
         rate, penalty = (tf.constant(part, tf.float32) for part in plan[:2])
@@ -122,7 +136,7 @@ class Adam:
                 raise EmtdampError(
                     f"the loss is {loss} in epoch {epoch + 1}; use a rate below {self.rate}"
                 )
-            found = _found(network, problem)
+            found = self.found(network, problem)
             row = {"iteration": epoch + 1, "loss": loss, **_active(found), "seconds": seconds}
             history.append(row)
             if report is not None:
@@ -238,7 +252,7 @@ class AMP:
     the smallest norms are dropped at the end.
     """
 
-    def train(self, problem: Problem, report: Report | None = None) -> tuple[Posterior, list[Row]]:
+    def train(self, problem: Problem, report: Report | None = None) -> Trained:
         """The posterior, and a row an iteration; `report` gets each row and posterior so far."""
         rows = problem.rows
         data = fitting.Data(problem.x[rows], problem.y[rows], np.ones(len(rows)))
@@ -254,16 +268,18 @@ class AMP:
         return keep_largest(trained.posterior, problem.keep), trained.history
 
 
-Method = Adam | AMP
+def shapes(problem: Problem) -> tuple[tuple[int, ...], str, str, tuple[bool, ...]]:
+    """What a `Program` is made of."""
+    return (
+        (*problem.groups, problem.outputs),
+        problem.activation,
+        "classes" if problem.classes else "squares",
+        tuple(keep < groups for keep, groups in zip(problem.keep, problem.groups, strict=True)),
+    )
 
 
-def _found(network: Program, problem: Problem) -> PointNetwork:
-    active = tuple(mask.numpy() > 0 for mask in network.masks)
-    return PointNetwork.of(network.weights(), active, problem.activation, problem.classes)
-
-
-def _active(posterior: Posterior) -> dict[str, int]:
-    return {f"active_{n}": int(active.sum()) for n, active in enumerate(posterior.active)}
+def _active(network: GaussianNetwork) -> dict[str, int]:
+    return {f"active_{n}": int(active.sum()) for n, active in enumerate(network.active)}
 
 
 def check_positive(method: object, name: str) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from emtdamp.study import contests, methods, pages, plots
 
 SHOWN = (10, 20, 30, 50, 100)  # percentages in the tables
-TOLD_APART = ("paper", "gradual", "group lasso", "group snip", "magnitude")
+TOLD_APART = ("paper", "gradual", "group lasso", "magnitude", "bayes by backprop")
 NAMES = {"hidden": "hidden neurons", "inputs and hidden": "inputs and hidden neurons"}
 
 
@@ -162,7 +162,9 @@ def numbers(groups: Groups) -> dict[str, Any]:
         found[f"below_{name}"], found["points"] = groups.points_ahead(kind)
         found[f"ahead_{name}"] = _ahead(groups.standings[kind, "error"].values())
     paper = groups.runs.query("method == 'paper'")["seed"].nunique()
-    return found | {"seeds": groups.seeds, "levels": len(groups.kept), "paper_seeds": int(paper)}
+    bayes = groups.runs.query("method == 'bayes by backprop'")["seed"].nunique()
+    found |= {"paper_seeds": int(paper), "bayes_seeds": int(bayes)}
+    return found | {"seeds": groups.seeds, "levels": len(groups.kept)}
 
 
 def _ahead(standings: Iterable[str]) -> int:
