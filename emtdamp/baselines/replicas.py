@@ -1,0 +1,404 @@
+"""Many small networks trained side by side, one compiled call for all: to prune weight by weight.
+
+A replica is a network with its own training rows and its own strength of regularisation. All
+weights of all replicas are one array (R, P), which a `Rule` moves: `L1`, `VadamARD` or `IvonARD`.
+Shapes: R replicas, P weights and biases of a network, B rows of a minibatch, K classes, S steps.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from emtdamp.baselines import ivon, vadam_ard
+from emtdamp.errors import EmtdampError, UsageError
+
+ACTIVATIONS = {"relu": tf.nn.relu, "tanh": tf.tanh, "identity": tf.identity}
+
+
+class Architecture(Protocol):
+    """What is trained: hashable, as programs are compiled once for each."""
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of the arrays that a network's P numbers are cut into."""
+        ...
+
+    def logits(self, theta: tf.Tensor, data: Any, rows: tf.Tensor) -> tf.Tensor:
+        """(R, B, K) of networks theta (R, P) for the rows (R, B) of the data."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Dense layers; the data are x (rows, I).
+
+    Args:
+        sizes: inputs, neurons of the hidden layers, classes; every layer has biases.
+        activation: "relu", "tanh" or "identity", of the hidden layers.
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = "relu"
+
+    def __post_init__(self):
+        check_activation(self.activation)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple((n + 1, j) for n, j in pairwise(self.sizes))
+
+    def logits(self, theta: tf.Tensor, data: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        u = tf.gather(data, rows)
+        *hidden, last = unpacked(theta, self.shapes)
+        for w in hidden:
+            u = ACTIVATIONS[self.activation](affine(u, w))
+        return affine(u, last)
+
+
+def check_activation(name: str) -> None:
+    """Raise UsageError unless it is one of `ACTIVATIONS`."""
+    if name not in ACTIVATIONS:
+        raise UsageError(f"activation={name!r}; use one of {', '.join(ACTIVATIONS)}")
+
+
+def size(architecture: Architecture) -> int:
+    """P: weights and biases.
+
+    >>> size(Dense((4, 8, 3)))
+    67
+    """
+    return sum(int(np.prod(shape)) for shape in architecture.shapes)
+
+
+def unpacked(theta: tf.Tensor, shapes: tuple[tuple[int, ...], ...]) -> list[tf.Tensor]:
+    """(R, P) as arrays (R, *shape)."""
+    parts = tf.split(theta, [int(np.prod(shape)) for shape in shapes], axis=1)
+    return [tf.reshape(part, (-1, *shape)) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def affine(u: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+    """(R, B, J) of u (R, B, N) and w (R, N+1, J), the bias last."""
+    return tf.matmul(u, w[:, :-1]) + w[:, -1:]
+
+
+def start(architecture: Architecture, replicas: int, rng: np.random.Generator) -> np.ndarray:
+    """(R, P) Glorot's uniform weights, biases and other vectors 0."""
+    parts = []
+    for shape in architecture.shapes:
+        part = np.zeros((replicas, *shape))
+        if len(shape) == 2:
+            limit = (6 / (shape[0] - 1 + shape[1])) ** 0.5
+            part[:, :-1] = rng.uniform(-limit, limit, part[:, :-1].shape)
+        parts.append(part.reshape(replicas, -1))
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+class Rule(Protocol):
+    """How weights (R, P) move. rows, strength: (R, 1) training rows N and regularisation."""
+
+    @property
+    def rate(self) -> float:
+        """Of the first step; it falls to 0 along half a cosine."""
+        ...
+
+    def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> Any:
+        """The state that the first step starts from; it has the field `mean`."""
+        ...
+
+    def draw(self, state: Any, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """Weights at which to take the gradient."""
+        ...
+
+    def step(
+        self,
+        state: Any,
+        gradient: tf.Tensor,
+        noise: tf.Tensor,
+        rows: tf.Tensor,
+        strength: tf.Tensor,
+        rate: tf.Tensor,
+    ) -> Any:
+        """After a minibatch whose mean loss has this gradient."""
+        ...
+
+    def variance(self, state: Any, rows: tf.Tensor) -> tf.Tensor:
+        """Of the weights; 1 where they have none, so that |mean| / sd ranks by size."""
+        ...
+
+
+class _Adam(NamedTuple):
+    mean: tf.Tensor
+    momentum: tf.Tensor
+    square: tf.Tensor
+    count: tf.Tensor
+
+
+@dataclass(frozen=True)
+class L1:
+    """Adam on mean loss + strength * sum |theta|; the slope of |theta| at 0 is 0.
+
+    Args:
+        rate: above 0.
+        threshold: weights of at most this size count as 0.
+    """
+
+    rate: float = 1e-2
+    threshold: float = 1e-2
+
+    def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _Adam:
+        zero = tf.zeros_like(mean)
+        return _Adam(mean, zero, zero, tf.zeros([], mean.dtype))
+
+    def draw(self, state: _Adam, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        return state.mean
+
+    def step(
+        self,
+        state: _Adam,
+        gradient: tf.Tensor,
+        noise: tf.Tensor,
+        rows: tf.Tensor,
+        strength: tf.Tensor,
+        rate: tf.Tensor,
+    ) -> _Adam:
+        gradient += strength * tf.sign(state.mean)
+        count = state.count + 1
+        momentum = 0.9 * state.momentum + 0.1 * gradient
+        square = 0.999 * state.square + 0.001 * gradient**2
+        scale = tf.sqrt(square / (1 - 0.999**count)) + 1e-7
+        mean = state.mean - rate * momentum / (1 - 0.9**count) / scale
+        return _Adam(mean, momentum, square, count)
+
+    def variance(self, state: _Adam, rows: tf.Tensor) -> tf.Tensor:
+        return tf.ones_like(state.mean)
+
+
+class _ARD(NamedTuple):
+    """A Gaussian factor and the Gamma factor beside it."""
+
+    gaussian: Any
+    precision: vadam_ard.Gamma
+
+    @property
+    def mean(self) -> tf.Tensor:
+        return self.gaussian.mean
+
+
+@dataclass(frozen=True)
+class VadamARD:
+    """Vadam with an ARD prior, `vadam_ard`; the strength is a, the shape of the hyper-prior.
+
+    Args:
+        rate: above 0.
+        hyper_rate: b > 0 of the hyper-prior.
+        first_std: of each weight at the start, above 0.
+        beta2: in [0, 1), of the average of squares.
+        threshold: weights whose |mean| / sd is at most this count as 0.
+        prior_count: how often the prior counts; 1 by Bayes' rule.
+    """
+
+    rate: float = 1e-2
+    hyper_rate: float = 1e-3
+    first_std: float = 0.1
+    beta2: float = 0.99
+    threshold: float = 1.0
+    prior_count: float = 1.0
+
+    def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _ARD:
+        # before the first step nothing is known of a precision but that the weights need it
+        before = 1 / (mean**2 + self.first_std**2)
+        gaussian = vadam_ard.init(mean, self.first_std, rows, before)
+        return _ARD(gaussian, vadam_ard.Gamma(before, tf.ones_like(before)))
+
+    def draw(self, state: _ARD, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        return vadam_ard.draw(state.gaussian, noise, rows, self._precision(state))
+
+    def step(
+        self,
+        state: _ARD,
+        gradient: tf.Tensor,
+        noise: tf.Tensor,
+        rows: tf.Tensor,
+        strength: tf.Tensor,
+        rate: tf.Tensor,
+    ) -> _ARD:
+        gaussian = vadam_ard.step(
+            state.gaussian, gradient, rows, self._precision(state), rate, beta2=self.beta2
+        )
+        return self._with_factor(gaussian, state, rows, strength)
+
+    def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
+        return vadam_ard.variance(state.gaussian, rows, self._precision(state))
+
+    def _precision(self, state: _ARD) -> tf.Tensor:
+        return self.prior_count * state.precision.mean
+
+    def _with_factor(
+        self, gaussian: Any, state: _ARD, rows: tf.Tensor, strength: tf.Tensor
+    ) -> _ARD:
+        """The Gaussian after a step, and the best Gamma factor beside it."""
+        var = self.variance(_ARD(gaussian, state.precision), rows)
+        factor = vadam_ard.ard_factor(gaussian.mean, var, strength, self.hyper_rate)
+        return _ARD(gaussian, factor)
+
+
+@dataclass(frozen=True)
+class IvonARD(VadamARD):
+    """The same prior with IVON's step, `ivon`, instead of Vadam's."""
+
+    rate: float = 0.1
+
+    def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _ARD:
+        gamma = super().init(mean, rows, strength).precision
+        return _ARD(ivon.init(mean, self.first_std, rows, gamma.mean), gamma)
+
+    def draw(self, state: _ARD, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        return ivon.draw(state.gaussian, noise, rows)
+
+    def step(
+        self,
+        state: _ARD,
+        gradient: tf.Tensor,
+        noise: tf.Tensor,
+        rows: tf.Tensor,
+        strength: tf.Tensor,
+        rate: tf.Tensor,
+    ) -> _ARD:
+        precision = self._precision(state)
+        gaussian = ivon.step(
+            state.gaussian, gradient, noise, rows, precision, rate, beta2=self.beta2
+        )
+        return self._with_factor(gaussian, state, rows, strength)
+
+    def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
+        return ivon.variance(state.gaussian, rows)
+
+
+class Trained(NamedTuple):
+    """mean, var: (R, P) of each weight; var is 1 where the rule has none."""
+
+    mean: np.ndarray
+    var: np.ndarray
+
+    def pruned(self, left: int) -> np.ndarray:
+        """(R, P) means, 0 but for the `left` weights of each replica of largest |mean| / sd."""
+        if not 0 <= left <= self.mean.shape[1]:
+            raise UsageError(f"{left} weights to keep of {self.mean.shape[1]}")
+        ratio = np.abs(self.mean) / np.sqrt(self.var)
+        rank = np.argsort(np.argsort(-ratio, axis=1, kind="stable"), axis=1)
+        return np.where(rank < left, self.mean, 0)
+
+    def left(self, threshold: float) -> np.ndarray:
+        """(R,) weights whose |mean| / sd is above the threshold."""
+        return (np.abs(self.mean) > threshold * np.sqrt(self.var)).sum(axis=1)
+
+
+def orders(
+    rows: list[np.ndarray], batch: int, steps: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(S, R, B) minibatches: permutations of each replica's own rows, one after another."""
+    found = np.empty((steps, len(rows), batch), np.int32)
+    for replica, own in enumerate(rows):
+        rounds = -(-steps * batch // len(own))
+        drawn = rng.permuted(np.tile(own, (rounds, 1)), axis=1).ravel()[: steps * batch]
+        found[:, replica] = drawn.reshape(steps, batch)
+    return found
+
+
+def train(
+    architecture: Architecture,
+    rule: Rule,
+    data: Any,
+    labels: np.ndarray,
+    rows: list[np.ndarray],
+    strengths: np.ndarray,
+    steps: int,
+    batch: int,
+    seed: int,
+    calls: int = 10,
+) -> Trained:
+    """Train a network on each of R lists of rows.
+
+    Args:
+        architecture: of all networks.
+        rule: how they learn.
+        data: what `architecture.logits` takes, as tensors.
+        labels: (rows,) classes from 0.
+        rows: R arrays of the rows that a replica learns from, one at least in each.
+        strengths: (R,) of regularisation.
+        steps: of each replica; a multiple of calls.
+        batch: rows of a minibatch.
+        seed: of the first weights, the order of rows and the weights drawn.
+        calls: of the compiled program that do all steps.
+
+    Raises:
+        UsageError: no rows, or lists of other lengths than strengths.
+        EmtdampError: weights are no longer finite: the rate was too large.
+    """
+    if len(rows) != len(strengths) or not all(len(own) for own in rows):
+        raise UsageError(f"{len(rows)} lists of rows, {len(strengths)} strengths; none may be empty")
+    if steps % calls:
+        raise UsageError(f"steps={steps}; give a multiple of calls={calls}")
+    rng = np.random.default_rng(seed)
+    count = tf.constant([[float(len(own))] for own in rows])
+    strength = tf.constant(np.reshape(strengths, (-1, 1)), tf.float32)
+    state = rule.init(tf.constant(start(architecture, len(rows), rng)), count, strength)
+    rates = rule.rate * 0.5 * (1 + np.cos(np.pi * np.arange(steps) / steps))
+    order = tf.constant(orders(rows, batch, steps, rng))
+    y = tf.constant(labels, tf.int32)
+    run = program(architecture, rule)
+    each = steps // calls
+    for call in range(calls):
+        now = slice(call * each, (call + 1) * each)
+        rate, key = tf.constant(rates[now], tf.float32), tf.constant([seed, call])
+        state = run(state, data, y, order[now], count, strength, rate, key)
+    mean, var = state.mean.numpy(), rule.variance(state, count).numpy()
+    if not (np.isfinite(mean).all() and np.isfinite(var).all()):
+        raise EmtdampError(f"weights are no longer finite; use a rate below {rule.rate}")
+    return Trained(mean, var)
+
+
+@lru_cache(maxsize=16)
+def program(architecture: Architecture, rule: Rule) -> Any:
+    """Some steps of all replicas as one compiled call."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(state, data, y, order, count, strength, rate, key):
+        def body(k, state):
+            noise = tf.random.stateless_normal(state.mean.shape, key + tf.stack([0, 1000 * k]))
+            theta = rule.draw(state, noise, count)
+            with tf.GradientTape() as tape:
+                tape.watch(theta)
+                logits = architecture.logits(theta, data, order[k])
+                each = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                    tf.gather(y, order[k]), logits
+                )
+                loss = tf.reduce_sum(tf.reduce_mean(each, axis=1))
+            gradient = tape.gradient(loss, theta)
+            return k + 1, rule.step(state, gradient, noise, count, strength, rate[k])
+
+        steps = order.shape[0]
+        return tf.while_loop(lambda k, _: k < steps, body, (tf.constant(0), state))[1]
+
+    return run
+
+
+@lru_cache(maxsize=16)
+def _log_probabilities(architecture: Architecture) -> Any:
+    @tf.function(jit_compile=True, autograph=False)
+    def run(theta, data, rows):
+        return tf.nn.log_softmax(architecture.logits(theta, data, rows))
+
+    return run
+
+
+def log_probabilities(
+    architecture: Architecture, theta: np.ndarray, data: Any, rows: np.ndarray
+) -> np.ndarray:
+    """(R, B, K) of each network theta (R, P) for the rows (B,)."""
+    each = tf.constant(np.tile(rows, (len(theta), 1)), tf.int32)
+    return _log_probabilities(architecture)(tf.constant(theta), data, each).numpy()
