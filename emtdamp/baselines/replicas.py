@@ -1,7 +1,7 @@
 """Many small networks trained side by side, one compiled call for all: to prune weight by weight.
 
 A replica is a network with its own training rows and its own strength of regularisation. All
-weights of all replicas are one array (R, P), which a `Rule` moves: `L1`, `VadamARD` or `IvonARD`.
+weights of all replicas are one array (R, P), which a `Rule` of `shrinkage` moves.
 Shapes: R replicas, P weights and biases of a network, B rows of a minibatch, K classes, S steps.
 """
 
@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from emtdamp.baselines import ivon, vadam_ard
 from emtdamp.errors import EmtdampError, UsageError
 
 ACTIVATIONS = {"relu": tf.nn.relu, "tanh": tf.tanh, "identity": tf.identity}
@@ -27,6 +26,10 @@ class Architecture(Protocol):
         """Of the arrays that a network's P numbers are cut into."""
         ...
 
+    def prepared(self, data: Any, order: np.ndarray) -> Any:
+        """The data with room for minibatches (..., B) of rows."""
+        ...
+
     def logits(self, theta: tf.Tensor, data: Any, rows: tf.Tensor) -> tf.Tensor:
         """(R, B, K) of networks theta (R, P) for the rows (R, B) of the data."""
         ...
@@ -34,7 +37,7 @@ class Architecture(Protocol):
 
 @dataclass(frozen=True)
 class Dense:
-    """Dense layers; the data are x (rows, I).
+    """Dense layers; the data are x (R, rows, I), so that each replica may have scales of its own.
 
     Args:
         sizes: inputs, neurons of the hidden layers, classes; every layer has biases.
@@ -51,8 +54,11 @@ class Dense:
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple((n + 1, j) for n, j in pairwise(self.sizes))
 
+    def prepared(self, data: Any, order: np.ndarray) -> Any:
+        return data
+
     def logits(self, theta: tf.Tensor, data: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        u = tf.gather(data, rows)
+        u = tf.gather(data, rows, batch_dims=1)
         *hidden, last = unpacked(theta, self.shapes)
         for w in hidden:
             u = ACTIVATIONS[self.activation](affine(u, w))
@@ -130,154 +136,6 @@ class Rule(Protocol):
         ...
 
 
-class _Adam(NamedTuple):
-    mean: tf.Tensor
-    momentum: tf.Tensor
-    square: tf.Tensor
-    count: tf.Tensor
-
-
-@dataclass(frozen=True)
-class L1:
-    """Adam on mean loss + strength * sum |theta|; the slope of |theta| at 0 is 0.
-
-    Args:
-        rate: above 0.
-        threshold: weights of at most this size count as 0.
-    """
-
-    rate: float = 1e-2
-    threshold: float = 1e-2
-
-    def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _Adam:
-        zero = tf.zeros_like(mean)
-        return _Adam(mean, zero, zero, tf.zeros([], mean.dtype))
-
-    def draw(self, state: _Adam, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        return state.mean
-
-    def step(
-        self,
-        state: _Adam,
-        gradient: tf.Tensor,
-        noise: tf.Tensor,
-        rows: tf.Tensor,
-        strength: tf.Tensor,
-        rate: tf.Tensor,
-    ) -> _Adam:
-        gradient += strength * tf.sign(state.mean)
-        count = state.count + 1
-        momentum = 0.9 * state.momentum + 0.1 * gradient
-        square = 0.999 * state.square + 0.001 * gradient**2
-        scale = tf.sqrt(square / (1 - 0.999**count)) + 1e-7
-        mean = state.mean - rate * momentum / (1 - 0.9**count) / scale
-        return _Adam(mean, momentum, square, count)
-
-    def variance(self, state: _Adam, rows: tf.Tensor) -> tf.Tensor:
-        return tf.ones_like(state.mean)
-
-
-class _ARD(NamedTuple):
-    """A Gaussian factor and the Gamma factor beside it."""
-
-    gaussian: Any
-    precision: vadam_ard.Gamma
-
-    @property
-    def mean(self) -> tf.Tensor:
-        return self.gaussian.mean
-
-
-@dataclass(frozen=True)
-class VadamARD:
-    """Vadam with an ARD prior, `vadam_ard`; the strength is a, the shape of the hyper-prior.
-
-    Args:
-        rate: above 0.
-        hyper_rate: b > 0 of the hyper-prior.
-        first_std: of each weight at the start, above 0.
-        beta2: in [0, 1), of the average of squares.
-        threshold: weights whose |mean| / sd is at most this count as 0.
-        prior_count: how often the prior counts; 1 by Bayes' rule.
-    """
-
-    rate: float = 1e-2
-    hyper_rate: float = 1e-3
-    first_std: float = 0.1
-    beta2: float = 0.99
-    threshold: float = 1.0
-    prior_count: float = 1.0
-
-    def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _ARD:
-        # before the first step nothing is known of a precision but that the weights need it
-        before = 1 / (mean**2 + self.first_std**2)
-        gaussian = vadam_ard.init(mean, self.first_std, rows, before)
-        return _ARD(gaussian, vadam_ard.Gamma(before, tf.ones_like(before)))
-
-    def draw(self, state: _ARD, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        return vadam_ard.draw(state.gaussian, noise, rows, self._precision(state))
-
-    def step(
-        self,
-        state: _ARD,
-        gradient: tf.Tensor,
-        noise: tf.Tensor,
-        rows: tf.Tensor,
-        strength: tf.Tensor,
-        rate: tf.Tensor,
-    ) -> _ARD:
-        gaussian = vadam_ard.step(
-            state.gaussian, gradient, rows, self._precision(state), rate, beta2=self.beta2
-        )
-        return self._with_factor(gaussian, state, rows, strength)
-
-    def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
-        return vadam_ard.variance(state.gaussian, rows, self._precision(state))
-
-    def _precision(self, state: _ARD) -> tf.Tensor:
-        return self.prior_count * state.precision.mean
-
-    def _with_factor(
-        self, gaussian: Any, state: _ARD, rows: tf.Tensor, strength: tf.Tensor
-    ) -> _ARD:
-        """The Gaussian after a step, and the best Gamma factor beside it."""
-        var = self.variance(_ARD(gaussian, state.precision), rows)
-        factor = vadam_ard.ard_factor(gaussian.mean, var, strength, self.hyper_rate)
-        return _ARD(gaussian, factor)
-
-
-@dataclass(frozen=True)
-class IvonARD(VadamARD):
-    """The same prior with IVON's step, `ivon`, instead of Vadam's."""
-
-    rate: float = 0.1
-
-    def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _ARD:
-        gamma = super().init(mean, rows, strength).precision
-        return _ARD(ivon.init(mean, self.first_std, rows, gamma.mean), gamma)
-
-    def draw(self, state: _ARD, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        return ivon.draw(state.gaussian, noise, rows)
-
-    def step(
-        self,
-        state: _ARD,
-        gradient: tf.Tensor,
-        noise: tf.Tensor,
-        rows: tf.Tensor,
-        strength: tf.Tensor,
-        rate: tf.Tensor,
-    ) -> _ARD:
-        precision = self._precision(state)
-        gaussian = ivon.step(
-            state.gaussian, gradient, noise, rows, precision, rate, beta2=self.beta2
-        )
-        return self._with_factor(gaussian, state, rows, strength)
-
-    def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
-        return ivon.variance(state.gaussian, rows)
-
-
 class Trained(NamedTuple):
     """mean, var: (R, P) of each weight; var is 1 where the rule has none."""
 
@@ -297,9 +155,7 @@ class Trained(NamedTuple):
         return (np.abs(self.mean) > threshold * np.sqrt(self.var)).sum(axis=1)
 
 
-def orders(
-    rows: list[np.ndarray], batch: int, steps: int, rng: np.random.Generator
-) -> np.ndarray:
+def orders(rows: list[np.ndarray], batch: int, steps: int, rng: np.random.Generator) -> np.ndarray:
     """(S, R, B) minibatches: permutations of each replica's own rows, one after another."""
     found = np.empty((steps, len(rows), batch), np.int32)
     for replica, own in enumerate(rows):
@@ -340,7 +196,9 @@ def train(
         EmtdampError: weights are no longer finite: the rate was too large.
     """
     if len(rows) != len(strengths) or not all(len(own) for own in rows):
-        raise UsageError(f"{len(rows)} lists of rows, {len(strengths)} strengths; none may be empty")
+        raise UsageError(
+            f"{len(rows)} lists of rows, {len(strengths)} strengths; none may be empty"
+        )
     if steps % calls:
         raise UsageError(f"steps={steps}; give a multiple of calls={calls}")
     rng = np.random.default_rng(seed)
@@ -348,14 +206,15 @@ def train(
     strength = tf.constant(np.reshape(strengths, (-1, 1)), tf.float32)
     state = rule.init(tf.constant(start(architecture, len(rows), rng)), count, strength)
     rates = rule.rate * 0.5 * (1 + np.cos(np.pi * np.arange(steps) / steps))
-    order = tf.constant(orders(rows, batch, steps, rng))
+    order = orders(rows, batch, steps, rng)
+    data = architecture.prepared(data, order)
     y = tf.constant(labels, tf.int32)
     run = program(architecture, rule)
     each = steps // calls
     for call in range(calls):
         now = slice(call * each, (call + 1) * each)
         rate, key = tf.constant(rates[now], tf.float32), tf.constant([seed, call])
-        state = run(state, data, y, order[now], count, strength, rate, key)
+        state = run(state, data, y, tf.constant(order[now]), count, strength, rate, key)
     mean, var = state.mean.numpy(), rule.variance(state, count).numpy()
     if not (np.isfinite(mean).all() and np.isfinite(var).all()):
         raise EmtdampError(f"weights are no longer finite; use a rate below {rule.rate}")
@@ -400,5 +259,7 @@ def log_probabilities(
     architecture: Architecture, theta: np.ndarray, data: Any, rows: np.ndarray
 ) -> np.ndarray:
     """(R, B, K) of each network theta (R, P) for the rows (B,)."""
-    each = tf.constant(np.tile(rows, (len(theta), 1)), tf.int32)
+    each = np.tile(rows, (len(theta), 1))
+    data = architecture.prepared(data, each)
+    each = tf.constant(each, tf.int32)
     return _log_probabilities(architecture)(tf.constant(theta), data, each).numpy()

@@ -1,4 +1,4 @@
-"""Variational Adam with an ARD prior: Vadam's step, and the factor of the precisions in closed form.
+"""Variational Adam with an ARD prior: Vadam's step, and the precisions' factor in closed form.
 
 The model of Kulicka's slides (2022). Every weight has a prior of its own,
 

@@ -97,7 +97,8 @@ def test_the_divergence_of_gammas_in_the_bound_is_that_of_tfp():
     one, other = tfd.Gamma(np.float64(1.3), 0.6), tfd.Gamma(np.float64(SHAPE), RATE)
     change = bound(0.4, 0.3, 1.3, 0.6) - bound(0.4, 0.3, SHAPE, RATE)
     prior = [
-        0.5 * (digamma(a) - np.log(b) - a / b * (0.4**2 + 0.3)) for a, b in ((1.3, 0.6), (SHAPE, RATE))
+        0.5 * (digamma(a) - np.log(b) - a / b * (0.4**2 + 0.3))
+        for a, b in ((1.3, 0.6), (SHAPE, RATE))
     ]
     assert change == pytest.approx(prior[0] - prior[1] - float(tfd.kl_divergence(one, other)))
 
@@ -145,7 +146,10 @@ def _vadam(x, y, precision, noise, batch, steps, rate):
         done = tf.cast(k, x.dtype) / steps
         state = vadam_ard.step(state, gradient, count, precision, rate * (1 - done), beta2=0.998)
         late = tf.cast(k >= steps // 2, x.dtype)
-        mean, var = mean + late * state.mean, var + late * vadam_ard.variance(state, count, precision)
+        mean, var = (
+            mean + late * state.mean,
+            var + late * vadam_ard.variance(state, count, precision),
+        )
         return k + 1, state, mean, var
 
     start = (tf.constant(0), state, tf.zeros_like(state.mean), tf.zeros_like(state.mean))
