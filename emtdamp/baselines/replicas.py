@@ -111,6 +111,11 @@ class Rule(Protocol):
         """Of the first step; it falls to 0 along half a cosine."""
         ...
 
+    @property
+    def draws(self) -> bool:
+        """Whether gradients are taken at weights drawn."""
+        ...
+
     def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> Any:
         """The state that the first step starts from; it has the field `mean`."""
         ...
@@ -150,6 +155,10 @@ class Trained(NamedTuple):
         rank = np.argsort(np.argsort(-ratio, axis=1, kind="stable"), axis=1)
         return np.where(rank < left, self.mean, 0)
 
+    def over(self, threshold: float) -> np.ndarray:
+        """(R, P) means, 0 where |mean| / sd is not above the threshold."""
+        return np.where(np.abs(self.mean) > threshold * np.sqrt(self.var), self.mean, 0)
+
     def left(self, threshold: float) -> np.ndarray:
         """(R,) weights whose |mean| / sd is above the threshold."""
         return (np.abs(self.mean) > threshold * np.sqrt(self.var)).sum(axis=1)
@@ -175,7 +184,7 @@ def train(
     steps: int,
     batch: int,
     seed: int,
-    calls: int = 10,
+    calls: int = 50,
 ) -> Trained:
     """Train a network on each of R lists of rows.
 
@@ -213,8 +222,11 @@ def train(
     each = steps // calls
     for call in range(calls):
         now = slice(call * each, (call + 1) * each)
-        rate, key = tf.constant(rates[now], tf.float32), tf.constant([seed, call])
-        state = run(state, data, y, tf.constant(order[now]), count, strength, rate, key)
+        rate = tf.constant(rates[now], tf.float32)
+        # drawn here: XLA's generator on a processor takes longer than all the rest of a step
+        shape = (each, *state.mean.shape) if rule.draws else (each, 1, 1)
+        noise = tf.constant(rng.standard_normal(shape, np.float32))
+        state = run(state, data, y, tf.constant(order[now]), count, strength, rate, noise)
     mean, var = state.mean.numpy(), rule.variance(state, count).numpy()
     if not (np.isfinite(mean).all() and np.isfinite(var).all()):
         raise EmtdampError(f"weights are no longer finite; use a rate below {rule.rate}")
@@ -226,9 +238,9 @@ def program(architecture: Architecture, rule: Rule) -> Any:
     """Some steps of all replicas as one compiled call."""
 
     @tf.function(jit_compile=True, autograph=False)
-    def run(state, data, y, order, count, strength, rate, key):
+    def run(state, data, y, order, count, strength, rate, noises):
         def body(k, state):
-            noise = tf.random.stateless_normal(state.mean.shape, key + tf.stack([0, 1000 * k]))
+            noise = noises[k]
             theta = rule.draw(state, noise, count)
             with tf.GradientTape() as tape:
                 tape.watch(theta)

@@ -1,7 +1,7 @@
 """How the weights of `replicas` shrink: by an L1 penalty, or by an ARD prior with Vadam or IVON."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
@@ -26,6 +26,7 @@ class L1:
 
     rate: float = 1e-2
     threshold: float = 1e-2
+    draws: ClassVar[bool] = False
 
     def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _Adam:
         zero = tf.zeros_like(mean)
@@ -77,8 +78,10 @@ class VadamARD:
         beta2: in [0, 1), of the average of squares.
         threshold: weights whose |mean| / sd is at most this count as 0.
         prior_count: how often the prior counts; 1 by Bayes' rule.
-        hold: steps before the Gamma factor moves; the prior is N(0, 1) until then. From the start,
-            ARD shrinks weights before the data have had their say.
+        hold: steps before the Gamma factor moves. From the start, ARD shrinks weights before the
+            data have had their say.
+        evidence: how often each row counts; 1 by Bayes' rule, more for a cold posterior.
+        first_precision: of the prior, above 0, until the Gamma factor moves.
     """
 
     rate: float = 1e-2
@@ -88,14 +91,17 @@ class VadamARD:
     threshold: float = 1.0
     prior_count: float = 1.0
     hold: int = 0
+    evidence: float = 1.0
+    first_precision: float = 1.0
+    draws: ClassVar[bool] = True
 
     def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _ARD:
-        before = tf.ones_like(mean)
-        gaussian = vadam_ard.init(mean, self.first_std, rows, before)
+        before = self.first_precision * tf.ones_like(mean)
+        gaussian = vadam_ard.init(mean, self.first_std, self.evidence * rows, before)
         return _ARD(gaussian, vadam_ard.Gamma(before, tf.ones_like(before)))
 
     def draw(self, state: _ARD, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        return vadam_ard.draw(state.gaussian, noise, rows, self._precision(state))
+        return vadam_ard.draw(state.gaussian, noise, self.evidence * rows, self._precision(state))
 
     def step(
         self,
@@ -107,12 +113,17 @@ class VadamARD:
         rate: tf.Tensor,
     ) -> _ARD:
         gaussian = vadam_ard.step(
-            state.gaussian, gradient, rows, self._precision(state), rate, beta2=self.beta2
+            state.gaussian,
+            gradient,
+            self.evidence * rows,
+            self._precision(state),
+            rate,
+            beta2=self.beta2,
         )
         return self._with_factor(gaussian, state, rows, strength)
 
     def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
-        return vadam_ard.variance(state.gaussian, rows, self._precision(state))
+        return vadam_ard.variance(state.gaussian, self.evidence * rows, self._precision(state))
 
     def _precision(self, state: _ARD) -> tf.Tensor:
         return self.prior_count * state.precision.mean
@@ -136,10 +147,10 @@ class IvonARD(VadamARD):
 
     def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _ARD:
         gamma = super().init(mean, rows, strength).precision
-        return _ARD(ivon.init(mean, self.first_std, rows, gamma.mean), gamma)
+        return _ARD(ivon.init(mean, self.first_std, self.evidence * rows, gamma.mean), gamma)
 
     def draw(self, state: _ARD, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        return ivon.draw(state.gaussian, noise, rows)
+        return ivon.draw(state.gaussian, noise, self.evidence * rows)
 
     def step(
         self,
@@ -152,9 +163,15 @@ class IvonARD(VadamARD):
     ) -> _ARD:
         precision = self._precision(state)
         gaussian = ivon.step(
-            state.gaussian, gradient, noise, rows, precision, rate, beta2=self.beta2
+            state.gaussian,
+            gradient,
+            noise,
+            self.evidence * rows,
+            precision,
+            rate,
+            beta2=self.beta2,
         )
         return self._with_factor(gaussian, state, rows, strength)
 
     def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
-        return ivon.variance(state.gaussian, rows)
+        return ivon.variance(state.gaussian, self.evidence * rows)
