@@ -115,6 +115,13 @@ METHODS = {
     "gradual": Method(
         "gradual pruning", "#1f3f8f", "Zhu and Gupta 2017", baseline=lambda b: b.Gradual
     ),
+    "ivon": Method(
+        "IVON",
+        "#8c2d8c",
+        "Shen et al. 2024",
+        baseline=lambda b: b.choose.Setting(b.IVON(), standardize=True),
+        at_the_end=True,
+    ),
     "amp": Method(
         "AMP without groups",
         PALETTE[9],

@@ -6,8 +6,11 @@ import tensorflow as tf
 from numpy.testing import assert_allclose
 from scipy.optimize import fsolve
 from scipy.special import expit
+from sklearn.base import clone
+from sklearn.datasets import load_digits, make_friedman1
 
-from emtdamp.baselines import ivon
+from emtdamp.baselines import IVON, BaselineClassifier, BaselineRegressor, ivon
+from emtdamp.errors import EmtdampError, UsageError
 
 RUNS = 64
 
@@ -103,3 +106,38 @@ def test_a_step_is_the_published_one():
         m = m - rate * (g / (1 - b1**t) + delta * m) / (h + delta)
         assert_allclose(state.mean, m)
         assert_allclose(state.curvature, h + delta)
+
+
+@pytest.mark.slow
+def test_the_method_learns_prunes_by_signal_to_noise_and_says_how_sure_it_is():
+    x, y = load_digits(return_X_y=True)
+    model = BaselineClassifier(IVON(), (20,), sparsity=0.5, epochs=15, random_state=0)
+    model.fit(x[:600], y[:600])
+    assert model.score(x[600:], y[600:]) > 0.6  # pruned at once, not trained on
+    assert [row["active_1"] for row in model.history_] == [20] * 14 + [10]
+    assert model.history_[-1]["loss"] < 0.5 * model.history_[0]["loss"]
+    var = model.network_.var[0]
+    assert (var[:, model.active_groups_[1]] > 0).all()
+    smaller = model.prune(4)
+    strength = model.network_.strength(*(part[1][:-1] for part in (model.network_.mean,
+                                                                  model.network_.var)))  # fmt: skip
+    assert set(np.flatnonzero(smaller.active_groups_[1])) == set(np.argsort(-strength)[:4])
+    again = clone(model).fit(x[:600], y[:600])
+    assert_allclose(again.predict_proba(x[:5]), model.predict_proba(x[:5]))
+
+
+@pytest.mark.slow
+def test_the_method_fits_a_regression_and_names_wrong_settings():
+    x, y = make_friedman1(200, 6, random_state=0)
+    model = BaselineRegressor(IVON(), (10,), epochs=20, random_state=0).fit(x, y)
+    assert model.score(x, y) > 0.5 and model.noise_variance_ > 0
+    for settings, text in [
+        ({"first_curvature": 0.0}, "first_curvature=0.0; give a number above 0"),
+        ({"precision": -1.0}, "precision=-1.0; give a number above 0"),
+        ({"beta2": 1.0}, "beta2=1.0"),
+        ({"rate": 0.0}, "rate=0.0"),
+    ]:
+        with pytest.raises(UsageError, match=text):
+            IVON(**settings)
+    with pytest.raises(EmtdampError, match="use a rate below 1e"):
+        BaselineClassifier(IVON(rate=1e30), (3,), epochs=3).fit(x, y > 14)
