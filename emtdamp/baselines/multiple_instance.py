@@ -48,7 +48,7 @@ def pack(x: ArrayLike, bag: ArrayLike, bags: int | None = None) -> Bags:
     >>> packed.x.ravel().tolist(), packed.first.tolist(), packed.length.tolist()
     ([2.0, 1.0, 3.0], [0, 1, 1], [1, 0, 2])
     """
-    x = np.asarray(check_array(x, dtype=np.float32, input_name="x"))
+    x = np.asarray(check_array(x, dtype="float32", input_name="x"))
     bag = np.asarray(column_or_1d(bag))
     check_consistent_length(x, bag)
     if bag.dtype.kind not in "iu":
