@@ -118,6 +118,13 @@ METHODS = {
     "bayes by backprop": Method(
         "Bayes by Backprop", "#007d8c", "Blundell et al. 2015", baseline=lambda b: b.BayesByBackprop
     ),
+    "ivon": Method(
+        "IVON",
+        "#8c2d8c",
+        "Shen et al. 2024",
+        baseline=lambda b: b.choose.Setting(b.IVON(), standardize=True),
+        at_the_end=True,
+    ),
     "amp": Method(
         "AMP without groups",
         PALETTE[9],

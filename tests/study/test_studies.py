@@ -7,7 +7,13 @@ from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor, datasets, metrics
 from emtdamp.baselines import report
 from emtdamp.baselines.mlp_keras import DenseSettings, train_dense
 from emtdamp.study import contests, pages, runs
-from emtdamp.study.chapters import audit, typical_mlps
+from emtdamp.study.chapters import (
+    audit,
+    sparse_claims,
+    sparse_parameterisation,
+    sparse_training,
+    typical_mlps,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -147,3 +153,26 @@ def test_a_run_from_the_study_of_dense_networks():
     # rounding of another processor grows over a thousand steps; seeds differ by less than this
     assert scores["accuracy"] == pytest.approx(row["adam, 0.005 32: accuracy"], abs=0.006)
     assert scores["nll"] == pytest.approx(row["adam, 0.005 32: nll"], abs=0.02)
+
+
+def test_runs_from_the_studies_of_sparse_networks():
+    study = pages.study("sparse-iris").set_index("method").assign(method=lambda d: d.index)
+    for method in ("l1", "vadam"):
+        row = study.loc[method]
+        kept, again = sparse_training.read(row), sparse_training.train("iris", method, 4)
+        # other rounding grows over thousands of steps, and turns single weights at the threshold
+        assert again.own[:, 2].mean() == pytest.approx(kept.own[:4, 2].mean(), abs=0.04)
+        assert again.left[:, 2].mean() == pytest.approx(kept.left[:4, 2].mean(), abs=3)
+    row = study.loc["em-tdamp"]
+    kept, again = sparse_training.read(row), sparse_training.groups(1)
+    assert again.error[0] == pytest.approx(kept.error[0], abs=0.07)
+
+
+def test_claims_of_sparse_networks_are_recomputed_from_their_studies():
+    found = sparse_parameterisation.fronts()
+    claims = {claim.text: claim for claim in sparse_claims.claims(found)}
+    goal = next(claim for text, claim in claims.items() if text.startswith("Iris, 6 of 67"))
+    row = pages.study("sparse-iris").set_index("method").loc["vadam"]
+    errors = [row[f"error_6_{split}"] for split in range(int(row["splits"]))]
+    assert goal.ours == pytest.approx(1 - sum(errors) / len(errors))
+    assert goal.outcome in ("met", "aim reached")
