@@ -9,11 +9,9 @@ import json
 import math
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,10 +21,7 @@ from emtdamp.messages import damp
 from emtdamp.messages.activations import ACTIVATIONS
 from emtdamp.messages.damp import Network
 from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
-from emtdamp.scaling import check_near
-
-if TYPE_CHECKING:
-    import keras
+from emtdamp.network import GaussianNetwork, Units
 
 LIKELIHOODS: dict[str, type] = {"gaussian": GaussianNoise, "probit": ProbitProduct}
 FORMAT = 4  # of the file
@@ -37,18 +32,8 @@ _FEW_CLASSES = 10  # up to these a prediction is over before XLA has compiled it
 _PROBIT_SLOPE = 1.702
 
 
-class Units(NamedTuple):
-    """A raw value is center + scale * the network's: numbers, or an array each of one a column."""
-
-    center: np.ndarray | float = 0.0
-    scale: np.ndarray | float = 1.0
-
-
-RAW = Units()  # what goes in and out is what the network sees
-
-
 @dataclass(frozen=True)
-class Posterior:
+class Posterior(GaussianNetwork):
     """Posterior of a network with L layers of weights: what a fit leaves.
 
     Parameters
@@ -75,17 +60,7 @@ class Posterior:
         would bend the mean: of a wide Gaussian a ReLU passes on more than of a narrow one.
     """
 
-    mean: tuple[np.ndarray, ...]
-    var: tuple[np.ndarray, ...]
-    active: tuple[np.ndarray, ...]
-    log_odds: tuple[np.ndarray, ...]
-    noise: float
-    activation: str
-    likelihood: GaussianNoise | ProbitProduct
-    inputs: int
-    kept_inputs: np.ndarray
-    x_units: Units = RAW
-    y_units: Units = RAW
+    likelihood: GaussianNoise | ProbitProduct  # pyright: ignore[reportIncompatibleVariableOverride]
     inflation: float = 1.0
 
     def propagate(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,16 +69,11 @@ class Posterior:
         Variances are of the network's output alone, `noise_variance` not included.
         """
         center, scale = self.y_units
-        w, var = self._moments(self._columns(x))
+        w, var = self._moments(self.scaled(x))
         return w * scale + center, var * scale**2
 
-    @property
-    def noise_variance(self) -> np.ndarray | float:
-        """v in units of y squared; of each output where these have units of their own."""
-        return self.noise * self.y_units.scale**2
-
     def _moments(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of z (B, J) in the network's own units, from `_columns`."""
+        """Mean and variance of z (B, J) in the network's own units, from `scaled`."""
         weights = [
             (tf.constant(m), tf.constant(s)) for m, s in zip(self.mean, self.var, strict=True)
         ]
@@ -121,23 +91,11 @@ class Posterior:
 
         Their distances from their mean are multiplied by the root of `inflation`.
         """
-        if not isinstance(samples, int | np.integer) or isinstance(samples, bool) or samples < 1:
-            raise UsageError(f"samples={samples!r}; give an integer of at least 1")
-        x, rng = self._columns(x), np.random.default_rng(seed)
-        drawn = []
-        for _ in range(samples):
-            u = x
-            for number, (m, s) in enumerate(zip(self.mean, self.var, strict=True)):
-                z = u @ (m + np.sqrt(s) * rng.standard_normal(m.shape).astype(m.dtype))
-                if number + 1 < len(self.mean):
-                    z = np.pad(CURVES[self.activation](z), [(0, 0), (0, 1)], constant_values=1.0)
-                u = z
-            drawn.append(u)
-        outputs = np.stack(drawn)
+        outputs = super().sample(x, samples, seed)
         if self.inflation != 1.0:
-            mean, _ = self._moments(x)
+            mean, _ = self.propagate(x)
             outputs = mean + self.inflation**0.5 * (outputs - mean)
-        return outputs * self.y_units.scale + self.y_units.center
+        return outputs
 
     def log_probabilities(
         self, x: np.ndarray, samples: int | None = None, seed: int = 0
@@ -147,7 +105,7 @@ class Posterior:
         Raises UsageError for a regression posterior.
         """
         if samples is None:
-            return self.normalised(*self._moments(self._columns(x)))
+            return self.normalised(*self._moments(self.scaled(x)))
         drawn = self.sample(x, samples, seed)
         flat = drawn.reshape(-1, drawn.shape[-1])
         each = self.normalised(flat, np.full_like(flat, 1e-6 * self.noise)).reshape(drawn.shape)
@@ -171,75 +129,9 @@ class Posterior:
         ]
         return np.concatenate(parts)[:rows]
 
-    def prune(self) -> "Posterior":
-        """The same predictions from smaller arrays: inactive inputs and neurons are dropped.
-
-        A layer that loses all its neurons keeps its bias alone (a constant network).
-        """
-        mean, var = [], []
-        for number in range(len(self.mean)):
-            rows = np.append(self.active[number], True)
-            last = number + 1 == len(self.mean)
-            columns = slice(None) if last else self.active[number + 1]
-            mean.append(np.ascontiguousarray(self.mean[number][rows][:, columns]))
-            var.append(np.ascontiguousarray(self.var[number][rows][:, columns]))
-        return replace(
-            self,
-            mean=tuple(mean),
-            var=tuple(var),
-            active=tuple(a[a] for a in self.active),
-            log_odds=tuple(o[a] for o, a in zip(self.log_odds, self.active, strict=True)),
-            kept_inputs=self.kept_inputs[self.active[0]],
-        )
-
     @property
-    def parameters(self) -> int:
-        """How many weights and biases `prune` leaves, all that can differ from 0."""
-        sizes = [int(a.sum()) for a in self.active] + [self.mean[-1].shape[1]]
-        return sum((n + 1) * j for n, j in pairwise(sizes))
-
-    def to_keras(self) -> "keras.Model":
-        """The pruned network of posterior means as plain Dense layers on raw inputs (B, inputs).
-
-        The units of inputs and outputs are folded into the first and last layers. A layer that
-        lost all its neurons becomes one neuron of weight 0: Keras has no empty layers. Classes end
-        in a softmax of 1.702 z/sqrt(v), which ranks them as the posterior mean network does; it
-        knows nothing of the weights' variances.
-        """
-        import keras
-
-        small = self.prune()
-        kernels = [m[:-1].astype(np.float64) for m in small.mean]
-        biases = [m[-1].astype(np.float64) for m in small.mean]
-        center, scale = (np.broadcast_to(a, self.inputs)[small.kept_inputs] for a in self.x_units)
-        kernels[0] = kernels[0] / scale[:, None]
-        biases[0] = biases[0] - center @ kernels[0]
-        first = np.zeros((self.inputs, kernels[0].shape[1]))
-        first[small.kept_inputs] = kernels[0]
-        kernels[0] = first
-        classes = isinstance(self.likelihood, ProbitProduct)
-        y_center, y_scale = self.y_units
-        if classes:
-            y_scale, y_center = self._slope, 0.0
-        kernels[-1] = kernels[-1] * y_scale
-        biases[-1] = biases[-1] * y_scale + y_center
-        for number in range(len(kernels) - 1):
-            if not kernels[number].shape[1]:
-                kernels[number] = np.zeros((len(kernels[number]), 1))
-                biases[number] = np.zeros(1)
-                kernels[number + 1] = np.zeros((1, kernels[number + 1].shape[1]))
-        activations = [KERAS[self.activation]] * (len(kernels) - 1)
-        activations.append("softmax" if classes else "linear")
-        model = keras.Sequential([keras.Input((self.inputs,))])
-        for kernel, bias, name in zip(kernels, biases, activations, strict=True):
-            layer = keras.layers.Dense(kernel.shape[1], activation=name)
-            model.add(layer)
-            layer.set_weights([_as_float32(kernel), _as_float32(bias)])
-        return model
-
-    @property
-    def _slope(self) -> float:
-        """What a softmax multiplies the outputs by to rank classes as the likelihood does."""
+    def logit_scale(self) -> float:
+        """Of a softmax nearest the probit of variance v: 1.702 / sqrt(v)."""
         return _PROBIT_SLOPE / math.sqrt(self.noise)
 
     def save(self, path: str | Path) -> Path:
@@ -266,35 +158,6 @@ class Posterior:
         with path.open("wb") as file:  # np.savez would add a suffix of its own
             np.savez(file, settings=json.dumps(settings), kept_inputs=self.kept_inputs, **arrays)
         return path
-
-    def _columns(self, x: np.ndarray) -> np.ndarray:
-        """The kept columns, scaled, in the weights' type, the ones of the bias appended."""
-        x = np.asarray(x)
-        if x.dtype.kind not in "buif":
-            raise UsageError(f"x has dtype {x.dtype}; give an array of real numbers")
-        if x.ndim != 2 or x.shape[1] != self.inputs:
-            raise UsageError(
-                f"x has shape {x.shape}; this posterior takes (B, {self.inputs}), the columns it "
-                "was trained on, also after pruning"
-            )
-        center, scale = (np.broadcast_to(a, self.inputs)[self.kept_inputs] for a in self.x_units)
-        with np.errstate(over="ignore"):
-            x = ((x[:, self.kept_inputs] - center) / scale).astype(self.mean[0].dtype)
-        check_near(x, self.kept_inputs)
-        return np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)
-
-
-def _as_float32(weights: np.ndarray) -> np.ndarray:
-    """What Keras stores; raises UsageError where the units of X or y do not fit its range."""
-    with np.errstate(over="ignore", under="ignore"):
-        small = weights.astype(np.float32)
-    if not np.isfinite(small).all() or ((small == 0) & (weights != 0)).any():
-        size = np.abs(weights[weights != 0])
-        raise UsageError(
-            f"weights on raw inputs and outputs are of size {size.min():.3g} to {size.max():.3g}, "
-            "which float32 does not hold; fit X and y in other units"
-        )
-    return small
 
 
 def load_posterior(path: str | Path) -> Posterior:
@@ -349,10 +212,6 @@ def _read(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
 def _number(array: np.ndarray) -> np.ndarray | float:
     """A Python number where it was one, whose type arithmetic does not take over."""
     return array if array.ndim else float(array)
-
-
-CURVES = {"relu": lambda z: np.maximum(z, 0), "identity": lambda z: z, "tanh": np.tanh}
-KERAS = {"relu": "relu", "identity": "linear", "tanh": "tanh"}
 
 
 @lru_cache(maxsize=32)

@@ -10,7 +10,8 @@ import tensorflow as tf
 from emtdamp import posterior
 from emtdamp.errors import UsageError
 from emtdamp.messages.likelihoods import GaussianNoise, ProbitProduct
-from emtdamp.posterior import Posterior, Units, load_posterior
+from emtdamp.network import Units
+from emtdamp.posterior import Posterior, load_posterior
 
 
 def draw(sizes=(7, 9, 8, 3), likelihood=None, share=0.6, spread=0.05, seed=0, dtype=np.float32):

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from emtdamp.posterior import KERAS
+from emtdamp.network import KERAS
 
 
 class Plan(NamedTuple):

@@ -12,12 +12,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from emtdamp.baselines.methods import AMP, Adam, Problem, check_share
+from emtdamp.baselines.methods import AMP, Adam, Method, Problem, check_share
 from emtdamp.baselines.network import keep_largest
 from emtdamp.errors import UsageError
 from emtdamp.estimators.base import FLOATS, ProbabilisticClassifier
 from emtdamp.estimators.classifier import EMTDAMPClassifier
-from emtdamp.posterior import Posterior, Units
+from emtdamp.network import GaussianNetwork, Units
 from emtdamp.scaling import Scaling, scaling
 from emtdamp.training import recipes
 
@@ -28,8 +28,8 @@ PARAMETERS = """
 
     Parameters
     ----------
-    method : Adam, Magnitude, GroupLasso, GroupSNIP, Gradual, AMP or None, default None
-        How it learns and prunes, all of `emtdamp.baselines`; None is Adam().
+    method : a method of `emtdamp.baselines` or None, default None
+        How it learns and prunes; None is Adam().
     hidden_layer_sizes : int or tuple of int, default (100,)
         Neurons of each hidden layer, 1 or more; one layer at least.
     activation : "relu", "tanh" or "identity", default "relu"
@@ -51,8 +51,9 @@ PARAMETERS = """
 
     Attributes
     ----------
-    network_ : Posterior
-        For all methods but AMP one of no width; it takes X as `fit` does.
+    network_ : GaussianNetwork
+        Of AMP a `Posterior`, of the others a network of points or, where a method has variances of
+        weights, one that predicts by samples; it takes X as `fit` does.
     active_groups_ : tuple of boolean arrays
         Which columns of X, and which neurons of each hidden layer, are left.
     noise_variance_ : float or array
@@ -69,7 +70,7 @@ class _Fold(NamedTuple):
 
     x: np.ndarray
     y: np.ndarray
-    network: Posterior
+    network: GaussianNetwork
 
 
 class _Baseline(BaseEstimator):
@@ -77,7 +78,7 @@ class _Baseline(BaseEstimator):
 
     def __init__(
         self,
-        method: Adam | AMP | None = None,
+        method: Method | None = None,
         hidden_layer_sizes: int | tuple[int, ...] = (100,),
         activation: str = "relu",
         *,
@@ -170,10 +171,10 @@ class _Baseline(BaseEstimator):
         check_is_fitted(self, "network_")
         return self.network_.to_keras()
 
-    def _checked(self) -> tuple[Adam | AMP, dict[str, Any]]:
+    def _checked(self) -> tuple[Method, dict[str, Any]]:
         """The method, and the parameters as EM-TDAMP's, all of which are in their ranges."""
         method = Adam() if self.method is None else self.method
-        if not isinstance(method, Adam | AMP):
+        if not isinstance(method, Method) or isinstance(method, type):
             raise UsageError(f"method={method!r}; give Adam() or another of emtdamp.baselines")
         for name in ("sparsity", "input_sparsity"):
             check_share(self, name)
@@ -191,13 +192,15 @@ class _Baseline(BaseEstimator):
             raise UsageError("hidden_layer_sizes=(); give one hidden layer at least")
         return method, params
 
-    def _with_noise(self, network: Posterior, method: Adam | AMP, problem: Problem) -> Posterior:
+    def _with_noise(
+        self, network: GaussianNetwork, method: Method, problem: Problem
+    ) -> GaussianNetwork:
         return network
 
-    def _repruned(self, keep: list[int]) -> Posterior:
+    def _repruned(self, keep: list[int]) -> GaussianNetwork:
         return keep_largest(self._scaled, keep)
 
-    def _on_raw(self, network: Posterior) -> Posterior:
+    def _on_raw(self, network: GaussianNetwork) -> GaussianNetwork:
         """The one that takes all columns of X and gives y, both in their units."""
         return replace(
             network,
@@ -207,7 +210,7 @@ class _Baseline(BaseEstimator):
             y_units=self._y_units,
         )
 
-    def _set_network(self, network: Posterior) -> None:
+    def _set_network(self, network: GaussianNetwork) -> None:
         self._scaled = network
         self.network_ = self._on_raw(network)
         inputs = self._scaling.live.copy()
@@ -254,8 +257,9 @@ class BaselineRegressor(RegressorMixin, _Baseline):
         """A network for a real output, trained and pruned by one of the baselines.
 
     y = z + eps, z the output of the network, eps ~ N(0, v). v is the mean squared residual of rows
-    held out: five more networks, trained and pruned alike, each without a fifth of the rows; after
-    `prune` it is that of the five pruned alike. AMP learns v by EM, with the dense network.
+    held out, less the variance of z where weights have one: five more networks, trained and pruned
+    alike, each without a fifth of the rows; after `prune` it is that of the five pruned alike. AMP
+    learns v by EM, with the dense network.
 
     >>> from sklearn.datasets import load_diabetes
     >>> from emtdamp.baselines import BaselineRegressor
@@ -297,12 +301,15 @@ class BaselineRegressor(RegressorMixin, _Baseline):
             self._folds.append(_Fold(problem.x[held_out], problem.y[held_out], trained))
         return self._measured(network)
 
-    def _measured(self, network: Posterior) -> Posterior:
+    def _measured(self, network: GaussianNetwork) -> GaussianNetwork:
         """The network with the noise of the rows held out."""
         if not self._folds:
             return network
-        residuals = [fold.network.propagate(fold.x)[0] - fold.y for fold in self._folds]
-        return replace(network, noise=float(np.mean(np.concatenate(residuals) ** 2)) or 1e-12)
+        squares = []
+        for fold in self._folds:
+            mean, var = fold.network.propagate(fold.x)
+            squares.append((mean - fold.y) ** 2 - var)
+        return replace(network, noise=max(float(np.mean(np.concatenate(squares))), 1e-12))
 
     def _repruned(self, keep):
         folds = [f._replace(network=keep_largest(f.network, keep)) for f in self._folds]

@@ -12,7 +12,7 @@ and settings.csv beside this file has all that were tried. AMP has the defaults 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -20,11 +20,12 @@ import tensorflow as tf
 from emtdamp.baselines.compiled import Plan, Program, program
 from emtdamp.baselines.network import PointNetwork, keep_largest
 from emtdamp.errors import EmtdampError, UsageError
-from emtdamp.posterior import Posterior
+from emtdamp.network import GaussianNetwork
 from emtdamp.training import fitting, recipes
 
 Row = dict[str, float]
-Report = Callable[[Row, Posterior], None]
+Report = Callable[[Row, GaussianNetwork], None]
+Trained = tuple[GaussianNetwork, list[Row]]
 
 
 class Problem(NamedTuple):
@@ -54,6 +55,15 @@ class Problem(NamedTuple):
     @property
     def groups(self) -> tuple[int, ...]:
         return (self.x.shape[1], *self.hidden)
+
+
+@runtime_checkable
+class Method(Protocol):
+    """How a network learns and is pruned: settings that can train, a frozen dataclass each."""
+
+    def train(self, problem: Problem, report: Report | None = None) -> Trained:
+        """The network, and a row an epoch; `report` gets each row and the network so far."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ class Adam:
     def begin(self, network: Program, problem: Problem, rng: np.random.Generator) -> None:
         """What happens before the first step, to the weights drawn."""
 
-    def train(self, problem: Problem, report: Report | None = None) -> tuple[Posterior, list[Row]]:
+    def train(self, problem: Problem, report: Report | None = None) -> Trained:
         """The network, and a row an epoch; `report` gets each row and the network so far."""
         groups, keep = np.array(problem.groups), np.array(problem.keep)
         network = program(
@@ -238,7 +248,7 @@ class AMP:
     the smallest norms are dropped at the end.
     """
 
-    def train(self, problem: Problem, report: Report | None = None) -> tuple[Posterior, list[Row]]:
+    def train(self, problem: Problem, report: Report | None = None) -> Trained:
         """The posterior, and a row an iteration; `report` gets each row and posterior so far."""
         rows = problem.rows
         data = fitting.Data(problem.x[rows], problem.y[rows], np.ones(len(rows)))
@@ -254,16 +264,13 @@ class AMP:
         return keep_largest(trained.posterior, problem.keep), trained.history
 
 
-Method = Adam | AMP
-
-
 def _found(network: Program, problem: Problem) -> PointNetwork:
     active = tuple(mask.numpy() > 0 for mask in network.masks)
     return PointNetwork.of(network.weights(), active, problem.activation, problem.classes)
 
 
-def _active(posterior: Posterior) -> dict[str, int]:
-    return {f"active_{n}": int(active.sum()) for n, active in enumerate(posterior.active)}
+def _active(network: GaussianNetwork) -> dict[str, int]:
+    return {f"active_{n}": int(active.sum()) for n, active in enumerate(network.active)}
 
 
 def check_positive(method: object, name: str) -> None:

@@ -14,7 +14,8 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from emtdamp.errors import UsageError
 from emtdamp.estimators.parameters import PAPER
-from emtdamp.posterior import Posterior, Units
+from emtdamp.network import Units
+from emtdamp.posterior import Posterior
 from emtdamp.scaling import Scaling, check_range
 from emtdamp.training import fitting, inflation, recipes, starts
 from emtdamp.training.em import Progress

@@ -19,7 +19,7 @@ from emtdamp.baselines import BaselineClassifier, BaselineRegressor, choose
 from emtdamp.errors import UsageError
 from emtdamp.estimators.classifier import EMTDAMPClassifier
 from emtdamp.estimators.regressor import EMTDAMPRegressor
-from emtdamp.posterior import Posterior
+from emtdamp.network import GaussianNetwork, Predictor
 from emtdamp.study import claims, runs
 from emtdamp.study.methods import METHODS, OWN, rivals
 
@@ -262,9 +262,9 @@ def model(
     return kind(setting.method, standardize=setting.standardize, epochs=rounds, **given)
 
 
-def scores(task: runs.Task, posterior: Posterior) -> dict[str, float]:
+def scores(task: runs.Task, predictor: Predictor) -> dict[str, float]:
     """Of the test rows. Classes: error and nll; targets: squares, the sum of squared errors."""
-    predicted = runs.predict(task, posterior)
+    predicted = runs.predict(task, predictor)
     if not task.classes:
         return {"squares": float(np.sum((predicted[:, 0] - task.y_test) ** 2))}
     found = runs.score(task, predicted)
@@ -275,7 +275,7 @@ def curve(model: Model, task: runs.Task) -> pd.DataFrame:
     """Fit, and return a row a round: `scores` of the network so far, and the round's seconds."""
     rows: list[dict[str, float]] = []
 
-    def watch(row: dict[str, float], network: Posterior) -> None:
+    def watch(row: dict[str, float], network: GaussianNetwork) -> None:
         rows.append(scores(task, network.prune()) | {"seconds": row["seconds"]})
 
     model.fit(task.x, task.y, monitor=watch)

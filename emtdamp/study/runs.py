@@ -20,6 +20,7 @@ from emtdamp import datasets, metrics
 from emtdamp.errors import UsageError
 from emtdamp.estimators.classifier import EMTDAMPClassifier
 from emtdamp.estimators.regressor import EMTDAMPRegressor
+from emtdamp.network import Predictor
 from emtdamp.posterior import Posterior
 from emtdamp.training import recipes
 
@@ -142,12 +143,12 @@ def boston(split: int = 0) -> Task:
     )
 
 
-def predict(task: Task, posterior: Posterior) -> np.ndarray:
-    """Posterior predictive of the test rows: (N, K) probabilities, or (N, 2) mean and sd of y."""
+def predict(task: Task, predictor: Predictor) -> np.ndarray:
+    """What is predicted of the test rows: (N, K) probabilities, or (N, 2) mean and sd of y."""
     if task.classes:
-        return np.exp(posterior.log_probabilities(task.x_test))
-    mean, var = posterior.propagate(task.x_test)
-    return np.hstack([mean, np.sqrt(var + posterior.noise_variance)])
+        return np.exp(predictor.log_probabilities(task.x_test))
+    mean, var = predictor.propagate(task.x_test)
+    return np.hstack([mean, np.sqrt(var + predictor.noise_variance)])
 
 
 def score(task: Task, predicted: np.ndarray) -> dict[str, float]:
