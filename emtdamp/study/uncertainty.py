@@ -65,7 +65,8 @@ def entropies(log_p: ArrayLike) -> Entropies:
     """
     p = _checked(log_p)
     mean = p.mean(axis=0)
-    apart = rel_entr(p, mean).sum(axis=-1).mean(axis=0)
+    # where a mean of the smallest numbers rounds to 0, they add nothing
+    apart = np.where(mean > 0, rel_entr(p, mean), 0.0).sum(axis=-1).mean(axis=0)
     return Entropies(entr(mean).sum(axis=-1), entr(p).sum(axis=-1).mean(axis=0), apart.clip(0))
 
 

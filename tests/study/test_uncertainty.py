@@ -43,6 +43,12 @@ def test_probabilities_of_zero_are_no_accident():
     assert_allclose([part[0] for part in parts], [np.log(2), 0, np.log(2)])
 
 
+def test_probabilities_at_the_end_of_what_floats_hold():
+    one, other = np.log([0.5, 0.5, 1e-323]), np.log([0.5, 0.5, 1.0]) - [0, 0, 800]
+    parts = uncertainty.entropies(np.array([[one], [other], [other]]))
+    assert_allclose([part[0] for part in parts], [np.log(2), np.log(2), 0], atol=1e-12)
+
+
 def test_the_law_of_total_variance_by_quadrature():
     """The mixture's own variance, integrated, is the mean of variances and the variance of means"""
     mean, noise = rng.normal(size=5), rng.gamma(2.0, size=5)
