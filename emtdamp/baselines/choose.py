@@ -26,6 +26,7 @@ import numpy as np
 from emtdamp import datasets, metrics
 from emtdamp.baselines.estimators import BaselineClassifier, BaselineRegressor
 from emtdamp.baselines.methods import Adam, Gradual, GroupLasso, GroupSNIP, Magnitude, Method
+from emtdamp.baselines.variational import BayesByBackprop
 from emtdamp.errors import UsageError
 
 TABLE = Path(__file__).with_name("settings.csv")
@@ -96,6 +97,26 @@ def _methods() -> Iterator[tuple[str, Adam, int]]:
             yield "boston", kind(rate), epochs
         for penalty in (0.03, 0.1, 0.3):
             yield "boston", GroupLasso(rate, penalty=penalty), epochs
+    yield from _variational()
+
+
+def _variational() -> Iterator[tuple[str, Adam, int]]:
+    """Of Bayes by Backprop, which takes three times as long, what matters most."""
+    for method in (
+        *(BayesByBackprop(rate) for rate in (5e-3, 1e-2, 2e-2)),
+        BayesByBackprop(end_at=0.6),
+        BayesByBackprop(kl_weight=0.3),
+    ):
+        yield "mnist-10000", method, 10
+    for rate in (5e-3, 1e-2):
+        yield "mnist-50000", BayesByBackprop(rate), 10
+        yield "boston", BayesByBackprop(rate), 220
+    for data, epochs in (
+        ("mnist-50000-inputs", 10),
+        ("mnist-50000-inputs-half", 10),
+        ("mnist-50000", 30),
+    ):
+        yield data, BayesByBackprop(), epochs
 
 
 def candidates() -> Iterator[Candidate]:

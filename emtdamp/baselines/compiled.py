@@ -8,7 +8,7 @@ than before; what is dropped set to 0. Shapes: I inputs, B minibatch, S steps, G
 
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -43,10 +43,11 @@ class Program:
         self.sizes, self.prunable = sizes, prunable
         self.model = keras.Sequential([keras.Input((sizes[0],))])
         for neurons in sizes[1:-1]:
-            self.model.add(keras.layers.Dense(neurons, KERAS[activation]))
-        self.model.add(keras.layers.Dense(sizes[-1]))
+            self.model.add(self.layer(neurons, KERAS[activation]))
+        self.model.add(self.layer(sizes[-1], None))
+        self.learnt = self.learns()
         self.optimizer = keras.optimizers.Adam()
-        self.optimizer.build(self.model.trainable_variables)
+        self.optimizer.build(self.learnt)
         self.fresh = [np.asarray(v) for v in self.optimizer.variables]
         self.masks = [tf.Variable(tf.ones([n])) for n in sizes[:-1]]
         self.loss = (
@@ -55,14 +56,26 @@ class Program:
             else keras.losses.MeanSquaredError()
         )
 
+    def layer(self, units: int, activation: str | None) -> keras.layers.Layer:
+        """A layer of the network."""
+        return keras.layers.Dense(units, activation)
+
+    def learns(self) -> list[keras.Variable]:
+        """What the optimizer changes."""
+        return self.model.trainable_variables
+
     def start(self, rng: np.random.Generator) -> None:
         """Glorot's uniform weights, biases 0 (Keras's defaults), all groups, no moments."""
         for layer, (rows, columns) in zip(self.model.layers, pairwise(self.sizes), strict=True):
             limit = (6 / (rows + columns)) ** 0.5
-            layer.set_weights([rng.uniform(-limit, limit, (rows, columns)), np.zeros(columns)])
+            self.begin(layer, rng.uniform(-limit, limit, (rows, columns)))
         for variable, value in zip(self.optimizer.variables, self.fresh, strict=True):
             variable.assign(value)
         self.set_masks([np.ones(n) for n in self.sizes[:-1]])
+
+    def begin(self, layer: Any, kernel: np.ndarray) -> None:
+        """Give a layer its first weights."""
+        layer.set_weights([kernel, np.zeros(kernel.shape[1])])
 
     def set_masks(self, masks: list[np.ndarray]) -> None:
         """Keep the groups where the masks (N,) are 1."""
@@ -98,11 +111,8 @@ class Program:
             rows = order[step]
             loss, gradients = self._gradients(tf.gather(x, rows), tf.gather(y, rows))
             self.optimizer.learning_rate.assign(rate[step])
-            self.optimizer.apply(gradients, self.model.trainable_variables)
-            for number, layer in enumerate(self.model.layers):
-                if self.prunable[number]:
-                    shrunk = shrink(layer.kernel, rate[step] * penalty[step, number])
-                    layer.kernel.assign(shrunk)
+            self.optimizer.apply(gradients, self.learnt)
+            self.shrink(rate[step] * penalty[step])
             if any(self.prunable):
                 self._drop(keep[step])
                 self._apply_masks()
@@ -118,17 +128,32 @@ class Program:
 
     def _gradients(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            loss = self.loss(y, self.model(x))
-        return loss, tape.gradient(loss, self.model.trainable_variables)
+            loss = self.objective(x, y)
+        return loss, tape.gradient(loss, self.learnt)
+
+    def objective(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """What a step lowers: a mean over the rows (B, I) and their classes or targets."""
+        return self.loss(y, self.model(x))
+
+    def shrink(self, thresholds: tf.Tensor) -> None:
+        """The group lasso's proximal step; thresholds (G,)."""
+        for number, layer in enumerate(self.model.layers):
+            if self.prunable[number]:
+                layer.kernel.assign(shrink(layer.kernel, thresholds[number]))
 
     def _drop(self, keep: tf.Tensor) -> None:
         """Last layer first, so that an input's norm counts the neurons that are left."""
         for number in reversed(range(len(self.masks))):
             if self.prunable[number]:
-                mask, kernel = self.masks[number], self.model.layers[number].kernel
-                if number + 1 < len(self.masks):
-                    kernel = kernel * self.masks[number + 1]
-                mask.assign(largest(tf.norm(kernel, axis=1), mask, keep[number]))
+                mask = self.masks[number]
+                columns = self.masks[number + 1] if number + 1 < len(self.masks) else None
+                strength = self.strength(self.model.layers[number], columns)
+                mask.assign(largest(strength, mask, keep[number]))
+
+    def strength(self, layer: Any, columns: tf.Tensor | None) -> tf.Tensor:
+        """(N,) by which the groups into a layer are ranked; columns (J,): its neurons left."""
+        kernel = layer.kernel if columns is None else layer.kernel * columns
+        return tf.norm(kernel, axis=1)
 
     def _apply_masks(self) -> None:
         """Zero the weights out of dropped groups, and those into dropped neurons."""

@@ -95,18 +95,22 @@ class Adam:
         left[-1] = keep
         return Plan(self.rates(steps), np.zeros(left.shape), left)
 
+    def program(self, problem: Problem) -> Program:
+        """The network that learns, compiled once for all fits of the same shapes."""
+        return program(*shapes(problem))
+
     def begin(self, network: Program, problem: Problem, rng: np.random.Generator) -> None:
         """What happens before the first step, to the weights drawn."""
+
+    def found(self, network: Program, problem: Problem) -> GaussianNetwork:
+        """What has been learnt so far."""
+        active = tuple(mask.numpy() > 0 for mask in network.masks)
+        return PointNetwork.of(network.weights(), active, problem.activation, problem.classes)
 
     def train(self, problem: Problem, report: Report | None = None) -> Trained:
         """The network, and a row an epoch; `report` gets each row and the network so far."""
         groups, keep = np.array(problem.groups), np.array(problem.keep)
-        network = program(
-            (*problem.groups, problem.outputs),
-            problem.activation,
-            "classes" if problem.classes else "squares",
-            tuple(bool(less) for less in keep < groups),
-        )
+        network = self.program(problem)
         steps = -(-len(problem.x) // problem.batch_size)
         plan = self.plan(steps * problem.epochs, groups, keep)
         rate, penalty = (tf.constant(part, tf.float32) for part in plan[:2])
@@ -132,7 +136,7 @@ class Adam:
                 raise EmtdampError(
                     f"the loss is {loss} in epoch {epoch + 1}; use a rate below {self.rate}"
                 )
-            found = _found(network, problem)
+            found = self.found(network, problem)
             row = {"iteration": epoch + 1, "loss": loss, **_active(found), "seconds": seconds}
             history.append(row)
             if report is not None:
@@ -264,9 +268,14 @@ class AMP:
         return keep_largest(trained.posterior, problem.keep), trained.history
 
 
-def _found(network: Program, problem: Problem) -> PointNetwork:
-    active = tuple(mask.numpy() > 0 for mask in network.masks)
-    return PointNetwork.of(network.weights(), active, problem.activation, problem.classes)
+def shapes(problem: Problem) -> tuple[tuple[int, ...], str, str, tuple[bool, ...]]:
+    """What a `Program` is made of."""
+    return (
+        (*problem.groups, problem.outputs),
+        problem.activation,
+        "classes" if problem.classes else "squares",
+        tuple(keep < groups for keep, groups in zip(problem.keep, problem.groups, strict=True)),
+    )
 
 
 def _active(network: GaussianNetwork) -> dict[str, int]:
