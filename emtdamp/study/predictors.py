@@ -10,7 +10,9 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr, log_softmax, logsumexp
+import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy.special import log_softmax
 
 from emtdamp.baselines import mc_dropout
 from emtdamp.errors import UsageError
@@ -125,6 +127,12 @@ def probit(z: np.ndarray, noise: float) -> np.ndarray:
     p(k | z) ∝ prod_{m != k} Phi((z_k - z_m)/sqrt(v)), without the quadrature that uncertain
     outputs need.
     """
-    apart = (z[..., :, None] - z[..., None, :]) / np.sqrt(noise)
-    log_p = log_ndtr(apart).sum(axis=-1) - np.log(0.5)  # the term k = m, Phi(0), is none of them
-    return log_p - logsumexp(log_p, axis=-1, keepdims=True)
+    return _probit(tf.constant(z), tf.constant(noise, z.dtype)).numpy()
+
+
+@tf.function(jit_compile=True)
+def _probit(z: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    apart = (z[..., :, None] - z[..., None, :]) / tf.sqrt(noise)
+    normal = tfp.distributions.Normal(tf.constant(0.0, z.dtype), tf.constant(1.0, z.dtype))
+    log_p = tf.reduce_sum(normal.log_cdf(apart), axis=-1)  # Phi(0) of k = m is in all alike
+    return log_p - tf.reduce_logsumexp(log_p, axis=-1, keepdims=True)
