@@ -91,27 +91,26 @@ def _counted(standings: Iterable[claims.Standing]) -> str:
 
 
 def bayes_by_backprop() -> str:
-    """Beside the strongest method that is not run by this book."""
-    known: Any = contests.known()
-    other = known.query("method == 'Bayes by Backprop' and images == 60000")
+    """Beside the method that is nearest to it: a Gaussian for every weight, and sizes given."""
+    study = _study("mnist-groups")
+    study = study[study["groups"] == "hidden"]
+    kept = [int(text) for text in study["levels"].iloc[0].split()]
     parts = []
-    for score, text in {"accuracy": "accuracy", "nll": "likelihood"}.items():
-        standings: dict[int, claims.Standing] = {
-            int(row["neurons"]): claims.compare_to_number(
-                _size(60_000, int(row["neurons"]))[score],
-                row[score],
-                more_is_better=score == "accuracy",
-            ).standing
-            for row in other.to_dict("records")
+    for score, text in {"error": "test error", "nll": "likelihood"}.items():
+        found = {
+            k: contests.against(study, f"{score}_at_{k}", "em-tdamp", ["bayes by backprop"])
+            for k in kept
         }
-        parts.append(f"EM-TDAMP's {text} is {contests.spelled(standings, unit='neurons')}.")
-    ours, theirs = _size(60_000, 13), other.set_index("neurons").loc[13]
+        parts.append(f"EM-TDAMP's {text} is {contests.spelled(found)}")
+    mean = study.groupby("method")[[f"error_at_{kept[0]}", f"nll_at_{kept[0]}"]].mean()
+    (ours, our_nll), (theirs, their_nll) = (
+        mean.loc[method] for method in ("em-tdamp", "bayes by backprop")
+    )
     return (
-        "Bayes by Backprop, pruned by its signal-to-noise ratio, is not among them: another program"
-        " measured it before this book was written. Beside its numbers from 60,000 images,"
-        f" {' '.join(parts)} At 13 neurons the accuracies are {_share(ours['accuracy'])} (EM-TDAMP)"
-        f" and {theirs['accuracy'] * 100:g} %. The negative log-likelihoods there are"
-        f" {ours['nll'].mean():.3f} and {theirs['nll']:.3f}."
+        "Bayes by Backprop has a Gaussian for every weight too, and drops neurons bit by bit by"
+        f" their signal to noise. Beside it, by share of the neurons kept, {parts[0]}; {parts[1]}."
+        f" With {kept[0]} % the errors are {_share(ours)} (EM-TDAMP) and {_share(theirs)}, the"
+        f" negative log-likelihoods {our_nll:.3f} and {their_nll:.3f}."
     )
 
 

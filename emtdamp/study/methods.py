@@ -115,6 +115,9 @@ METHODS = {
     "gradual": Method(
         "gradual pruning", "#1f3f8f", "Zhu and Gupta 2017", baseline=lambda b: b.Gradual
     ),
+    "bayes by backprop": Method(
+        "Bayes by Backprop", "#007d8c", "Blundell et al. 2015", baseline=lambda b: b.BayesByBackprop
+    ),
     "amp": Method(
         "AMP without groups",
         PALETTE[9],

@@ -2,7 +2,15 @@
 
 import pytest
 
-from emtdamp.baselines import Adam, Gradual, GroupLasso, GroupSNIP, Magnitude, choose
+from emtdamp.baselines import (
+    Adam,
+    BayesByBackprop,
+    Gradual,
+    GroupLasso,
+    GroupSNIP,
+    Magnitude,
+    choose,
+)
 from emtdamp.errors import UsageError
 
 pytestmark = pytest.mark.slow
@@ -14,7 +22,7 @@ def test_the_table_has_every_candidate():
     assert set(tried) == {candidate.key() for candidate in choose.candidates()}
 
 
-@pytest.mark.parametrize("kind", [Adam, Magnitude, GroupLasso, GroupSNIP, Gradual])
+@pytest.mark.parametrize("kind", [Adam, Magnitude, GroupLasso, GroupSNIP, Gradual, BayesByBackprop])
 def test_defaults_are_the_best_of_the_table(kind):
     scores = {
         row["method"]: float(row["score"])

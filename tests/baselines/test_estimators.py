@@ -14,6 +14,7 @@ from emtdamp.baselines import (
     Adam,
     BaselineClassifier,
     BaselineRegressor,
+    BayesByBackprop,
     Gradual,
     GroupLasso,
     GroupSNIP,
@@ -23,7 +24,10 @@ from emtdamp.errors import EmtdampError, UsageError
 
 pytestmark = pytest.mark.slow
 
-METHODS = [Adam(), Magnitude(fine_tune=0.3), GroupLasso(), GroupSNIP(), Gradual(), AMP()]
+METHODS = [
+    *(Adam(), Magnitude(fine_tune=0.3), GroupLasso(), GroupSNIP(), Gradual()),
+    *(BayesByBackprop(), AMP()),
+]
 PRUNED = {"sparsity": 0.5, "input_sparsity": 0.25, "random_state": 0}
 
 
@@ -96,8 +100,9 @@ def test_a_smaller_copy_keeps_the_largest_groups(classifier, digits):
     inputs, hidden = smaller.active_groups_
     assert inputs.sum() == 20 and hidden.sum() == 4
     assert (model.active_groups_[0] >= inputs).all() and model.active_groups_[1].sum() == 10
-    norms = np.linalg.norm(model.network_.mean[1][:-1], axis=1)
-    assert set(np.flatnonzero(hidden)) == set(np.argsort(-norms)[:4])
+    second = (part[1][:-1] for part in (model.network_.mean, model.network_.var))
+    strength = model.network_.strength(*second)
+    assert set(np.flatnonzero(hidden)) == set(np.argsort(-strength)[:4])
     assert smaller.predict_proba(digits[0]).shape == (600, 10)
     with pytest.raises(UsageError, match="11 groups to keep of layer 1; give 1 to 10"):
         model.prune(11)
@@ -108,7 +113,7 @@ def test_keras_gives_the_same_probabilities(classifier, digits):
     keras = model.to_keras()
     got = keras(digits[0].astype(np.float32)).numpy()
     assert [layer.units for layer in keras.layers] == [10, 10]
-    if isinstance(model.method, AMP):  # of the mean weights alone
+    if isinstance(model.method, AMP | BayesByBackprop):  # of the mean weights alone
         assert np.mean(got.argmax(1) == model.predict_proba(digits[0]).argmax(1)) > 0.8
     else:
         assert_allclose(got, model.predict_proba(digits[0]), atol=1e-4)
@@ -196,6 +201,10 @@ def test_settings_out_of_range_are_named(digits):
         (Magnitude, {"fine_tune": 1.0}, "fine_tune=1.0"),
         (GroupLasso, {"penalty": -1}, "penalty=-1"),
         (GroupSNIP, {"batches": 0}, "batches=0"),
+        (BayesByBackprop, {"kl_weight": 0}, "kl_weight=0; give a number above 0"),
+        (BayesByBackprop, {"prior_sd": -0.1}, "prior_sd=-0.1"),
+        (BayesByBackprop, {"initial_sd": 0.0}, "initial_sd=0.0"),
+        (BayesByBackprop, {"samples": 0}, "samples=0; give an integer of at least 1"),
         (Gradual, {"begin_at": 0.5, "end_at": 0.5}, "give 0 <= begin < end <= 1"),
     ]:
         with pytest.raises(UsageError, match=text):

@@ -11,7 +11,7 @@ import pandas as pd
 from emtdamp.study import contests, methods, pages, plots
 
 SHOWN = (10, 20, 30, 50, 100)  # percentages in the tables
-TOLD_APART = ("paper", "gradual", "group lasso", "group snip", "magnitude")
+TOLD_APART = ("paper", "gradual", "group lasso", "magnitude", "bayes by backprop")
 NAMES = {"hidden": "hidden neurons", "inputs and hidden": "inputs and hidden neurons"}
 
 

@@ -25,7 +25,7 @@ NAMED = {  # curves told apart, with short names; all others are grey
     "adam, 0.005": "Adam, 0.005 cosine",
     "gradual": "gradual pruning",
     "group lasso": "group lasso",
-    "group snip": "group SNIP",
+    "bayes by backprop": "Bayes by Backprop",
 }
 
 
