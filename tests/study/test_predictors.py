@@ -61,4 +61,4 @@ def test_digits_are_turned_about_their_middle():
     half = uncertainty_run.turned(x, 180).reshape(-1, 28, 28)
     assert_allclose(half[:, ::-1, ::-1].reshape(x.shape), x, atol=1e-5)
     quarter = uncertainty_run.turned(x, 90).reshape(-1, 28, 28)
-    assert_allclose(quarter, np.rot90(x.reshape(-1, 28, 28), axes=(2, 1)), atol=1e-5)
+    assert_allclose(quarter, np.rot90(x.reshape(-1, 28, 28), axes=(1, 2)), atol=1e-5)

@@ -62,6 +62,11 @@ class Study:
         return pages.compare(ours, theirs, paired=False, more_is_better=more_is_better).standing
 
     @property
+    def levels(self) -> list[int]:
+        """Percentages of neurons at which EM-TDAMP was run."""
+        return [kept for kept in LEVELS if len(self.of(OWN, kept))]
+
+    @property
     def drawn(self) -> list[str]:
         """The methods of the figures."""
         return [name for name in self.methods if name in DRAWN]
@@ -205,7 +210,7 @@ def falls(study: Study, part: str) -> dict[str, float]:
 def pruned(study: Study) -> pd.DataFrame:
     """What is left of EM-TDAMP's scores where neurons are removed."""
     rows = []
-    for kept in LEVELS:
+    for kept in study.levels:
         row = {"Neurons left": f"{kept * 128 // 100}"}
         for score, (head, count, factor) in {
             "accuracy": ("Accuracy, %", 2, 100),

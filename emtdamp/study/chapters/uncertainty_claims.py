@@ -160,7 +160,7 @@ def _counted(study: Study) -> list[Claim]:
 def _pruning(study: Study) -> list[Claim]:
     lost = {
         kept: 100 * (study.mean(OWN, "accuracy") - study.mean(OWN, "accuracy", kept))
-        for kept in (50, 25)
+        for kept in study.levels[1:]
     }
     dense: Any = pages.study("mnist-sizes")
     small = dense[(dense["train_size"] == IMAGES) & (dense["active_neurons"] == 32)]
