@@ -95,12 +95,12 @@ def sampled(model: keras.Model, images: np.ndarray, samples: int, seed: int = 0)
     if not isinstance(samples, int | np.integer) or samples < 1:
         raise UsageError(f"samples={samples!r}; give an integer of at least 1")
     restart(model, seed)
+    return _draw(model, tf.constant(images, tf.float32), samples).numpy()
 
-    @tf.function
-    def draw(x: tf.Tensor) -> tf.Tensor:
-        def once(_: tf.Tensor) -> tf.Tensor:
-            return tf.nn.log_softmax(model(x, training=True))
 
-        return tf.map_fn(once, tf.range(samples), fn_output_signature=tf.float32)
+@tf.function  # not by XLA, as in `Trainer`; traced once for each model and number of rows
+def _draw(model: keras.Model, x: tf.Tensor, samples: int) -> tf.Tensor:
+    def once(_: tf.Tensor) -> tf.Tensor:
+        return tf.nn.log_softmax(model(x, training=True))
 
-    return draw(tf.constant(images, tf.float32)).numpy()
+    return tf.map_fn(once, tf.range(samples), fn_output_signature=tf.float32)

@@ -1,4 +1,4 @@
-"""MC dropout and Gaussian networks: densities, draws, units, seeds, and settings from their table."""
+"""MC dropout and Gaussian networks: densities, draws, units, seeds, settings from their table."""
 
 import keras
 import numpy as np

@@ -11,13 +11,14 @@ from matplotlib.ticker import PercentFormatter
 from scipy.stats import spearmanr
 
 from emtdamp.study import claims, methods, pages, plots
+from emtdamp.study.chapters import sizes
 from emtdamp.study.chapters.uncertainty_run import ANGLES, BINS, KEPT
 
 OWN, POINT, ENSEMBLE = "em-tdamp", "adam, best", "deep ensemble"
 ORDER = (OWN, "bayes by backprop", ENSEMBLE, "mc dropout", POINT, "adam")
 DRAWN = ORDER[:-1]  # in figures; Keras's default is in the tables
 IMAGES, FEW = 10_000, 1_000
-LEVELS = (100, 50, 25)  # % of the neurons left
+NEURONS = (128, 64, 32, 13)
 SHORT = {POINT: "Adam, best", "adam": "Adam, default", ENSEMBLE: "deep ensemble"}
 
 
@@ -27,32 +28,30 @@ def label(method: str) -> str:
 
 
 class Study:
-    """The committed study: rows of runs, by method, percentage of neurons kept, and images."""
+    """The committed study: rows of runs, by method and images."""
 
     def __init__(self, frame: pd.DataFrame | None = None) -> None:
         self.frame = pages.study("uncertainty") if frame is None else frame
-        here = set(self.of("", 100, IMAGES)["method"])
+        here = set(self.of("")["method"])
         self.methods = [name for name in ORDER if name in here]
 
-    def of(self, method: str, kept: float = 100, images: int = IMAGES) -> Any:
+    def of(self, method: str, images: int = IMAGES) -> Any:
         """A row a seed; all methods where none is named."""
         frame: Any = self.frame
-        rows = frame[(frame["kept"] == kept) & (frame["train_size"] == images)]
+        rows = frame[frame["train_size"] == images]
         return rows if not method else rows[rows["method"] == method].sort_values("seed")
 
-    def each(self, method: str, score: str, kept: float = 100, images: int = IMAGES) -> np.ndarray:
+    def each(self, method: str, score: str, images: int = IMAGES) -> np.ndarray:
         """A number a seed."""
-        return self.of(method, kept, images)[score].to_numpy(float)
+        return self.of(method, images)[score].to_numpy(float)
 
-    def mean(self, method: str, score: str, kept: float = 100, images: int = IMAGES) -> float:
+    def mean(self, method: str, score: str, images: int = IMAGES) -> float:
         """Over the seeds."""
-        return float(self.each(method, score, kept, images).mean())
+        return float(self.each(method, score, images).mean())
 
     def shown(self, method: str, score: str, digits: int, factor: float = 1, **of: Any) -> str:
         """Mean ± standard error."""
-        values = factor * self.each(method, score, **of)
-        error = np.nan_to_num(claims.standard_error(values))
-        return f"{values.mean():.{digits}f} ± {error:.{digits}f}"
+        return _text(factor * self.each(method, score, **of), digits)
 
     def against(
         self, one: str, other: str, score: str, more_is_better: bool = False
@@ -60,11 +59,6 @@ class Study:
         """How one method stands against another; seeds are no pairs."""
         ours, theirs = self.each(one, score), self.each(other, score)
         return pages.compare(ours, theirs, paired=False, more_is_better=more_is_better).standing
-
-    @property
-    def levels(self) -> list[int]:
-        """Percentages of neurons at which EM-TDAMP was run."""
-        return [kept for kept in LEVELS if len(self.of(OWN, kept))]
 
     @property
     def drawn(self) -> list[str]:
@@ -207,21 +201,25 @@ def falls(study: Study, part: str) -> dict[str, float]:
     }
 
 
-def pruned(study: Study) -> pd.DataFrame:
-    """What is left of EM-TDAMP's scores where neurons are removed."""
+def pruned() -> pd.DataFrame:
+    """EM-TDAMP's scores where neurons are removed, from the study of sizes."""
     rows = []
-    for kept in study.levels:
-        row = {"Neurons left": f"{kept * 128 // 100}"}
+    for neurons in NEURONS:
+        of = sizes.of(sizes.load(), IMAGES, neurons)
+        row = {"Neurons left": str(neurons)}
         for score, (head, count, factor) in {
             "accuracy": ("Accuracy, %", 2, 100),
             "nll": ("NLL", 3, 1),
             "ece": ("ECE", 3, 1),
-            "auroc_total": ("AUROC, clothes", 3, 1),
-            "auroc_epistemic": ("… epistemic", 3, 1),
         }.items():
-            row[head] = study.shown(OWN, score, count, factor, kept=kept)
-        rows.append(row | {"Numbers": f"{study.mean(OWN, 'numbers', kept):,.0f}"})
+            row[head] = _text(factor * of[score].to_numpy(float), count)
+        rows.append(row | {"Numbers stored": f"{2 * of['parameters'].mean():,.0f}"})
     return pd.DataFrame(rows)
+
+
+def _text(values: np.ndarray, digits: int) -> str:
+    error = np.nan_to_num(claims.standard_error(values))
+    return f"{values.mean():.{digits}f} ± {error:.{digits}f}"
 
 
 def glued(study: Study) -> dict[str, Any]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy import stats
 
 from emtdamp.baselines import choose
 from emtdamp.study import pages
-from emtdamp.study.chapters import uncertainty_boston
+from emtdamp.study.chapters import sizes, uncertainty_boston
 from emtdamp.study.chapters.uncertainty import (
     ENSEMBLE,
     FEW,
     IMAGES,
+    NEURONS,
     OWN,
     POINT,
     Study,
@@ -32,7 +31,7 @@ def claims(study: Study, fits: uncertainty_boston.Fits) -> list[Claim]:
         *_kinds(study, fits),
         *_points(study),
         *_counted(study),
-        *_pruning(study),
+        *_pruning(),
         *_mathematics(),
     ]
 
@@ -157,26 +156,27 @@ def _counted(study: Study) -> list[Claim]:
     return found
 
 
-def _pruning(study: Study) -> list[Claim]:
+def _pruning() -> list[Claim]:
+    study = sizes.load()
+    rows = {neurons: sizes.of(study, IMAGES, neurons) for neurons in NEURONS}
+    best = rows[NEURONS[0]]["accuracy"].mean()
     lost = {
-        kept: 100 * (study.mean(OWN, "accuracy") - study.mean(OWN, "accuracy", kept))
-        for kept in study.levels[1:]
+        neurons: 100 * float(best - rows[neurons]["accuracy"].mean()) for neurons in NEURONS[1:]
     }
-    dense: Any = pages.study("mnist-sizes")
-    small = dense[(dense["train_size"] == IMAGES) & (dense["active_neurons"] == 32)]
-    pruned, theirs = study.each(OWN, "accuracy", 25), 1 - small["adam_error_10"].to_numpy(float)
+    pruned = rows[32]["accuracy"].to_numpy(float)
+    theirs = 1 - rows[32]["adam_error_10"].to_numpy(float)
     standing = pages.compare(pruned, theirs, paired=False, more_is_better=True).standing
     return [
         *(
             pages.statement(
-                f"Pruning loses little accuracy: {kept} % of the neurons left",
+                f"Pruning loses little accuracy: {neurons} of {NEURONS[0]} neurons left",
                 reported="without much loss",
                 ours=f"{points:.2f} points lost",
                 holds=points < 1,
                 why="EM-TDAMP, less than one point",
                 source=POST,
             )
-            for kept, points in lost.items()
+            for neurons, points in lost.items()
         ),
         pages.versus(
             "Training a large model and pruning it is comparable to training a small dense one",
