@@ -87,7 +87,7 @@ def soft(z: np.ndarray, penalty: float) -> np.ndarray:
 
 
 def _centred(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    X, y = check_X_y(X, y, y_numeric=True, dtype=np.float64)
+    X, y = check_X_y(X, y, y_numeric=True, dtype="float64")
     if X.shape[1] > MOST:
         raise UsageError(f"X has {X.shape[1]} columns, 2^{X.shape[1]} subsets; give {MOST} at most")
     return X - X.mean(axis=0), y - y.mean()

@@ -86,7 +86,9 @@ class VariationalProgram(Program):
         super().__init__(sizes, activation, loss, prunable)
 
     def layer(self, units: int, activation: str | None) -> keras.layers.Layer:
-        return self.kind(units, activation, prior=self.prior, kl_scale=1.0, **self.options)
+        made = self.kind(units, activation, prior=self.prior, kl_scale=1.0, **self.options)
+        made.algorithm = "threefry"  # an epoch is always compiled
+        return made
 
     def learns(self) -> list[keras.Variable]:
         return [*self.model.trainable_variables, *[self.log_noise] * self.regression]

@@ -193,6 +193,40 @@ def test_what_the_layers_add_to_a_loss_is_their_scaled_kl():
     assert_allclose(sum(map(float, model.losses)), expected, rtol=1e-6)
 
 
+def test_the_weights_of_the_least_signal_to_noise_go_first():
+    model = keras.Sequential([keras.Input((3,)), bbb.VariationalDense(2), bbb.VariationalDense(2)])
+    first, second = model.layers
+    first.kernel_mean.assign([[5.0, -4.0], [3.0, 0.1], [0.2, -2.0]])
+    second.kernel_mean.assign([[1.0, 0.3], [0.4, 6.0]])
+    for layer in (first, second):
+        layer.kernel_rho.assign(np.full(layer.kernel_rho.shape, np.log(np.expm1(0.5))))
+    second.kernel_rho.assign(np.full((2, 2), np.log(np.expm1(2.0))))
+    assert_allclose(bbb.signal_to_noise(first), 2 * np.abs(first.kernel_mean), rtol=1e-6)
+    assert bbb.drop_weights(model, 0.5) == 5  # ratios 10 8 6 .2 .4 4 and .5 .15 .2 3
+    assert first.kernel_kept.numpy().tolist() == [[1, 1], [1, 0], [0, 1]]
+    assert second.kernel_kept.numpy().tolist() == [[0, 0], [0, 1]]
+    first.kernel_rho.assign(np.full((3, 2), 20.0))  # dropped weights stay dropped
+    assert bbb.drop_weights(model, 0.5) == 5 and second.kernel_kept.numpy().sum() == 1
+    assert bbb.drop_weights(model, 0.0) == 5
+    with pytest.raises(UsageError, match=r"share=1\.0; give"):
+        bbb.drop_weights(model, 1.0)
+
+
+def test_weights_are_dropped_along_the_ramp():
+    model, left = small_model(), []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: left.append(
+            sum(int(np.sum(layer.kernel_kept)) for layer in bbb.layers(model))
+        )
+    )
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = np.ones((4, 6, 6, 1), np.float32), np.array([0, 1, 2, 0])
+    model.fit(x, y, epochs=5, verbose=0, callbacks=[bbb.GradualWeights(0.8), watch])
+    assert left == [114, 114 - round(0.8 * 0.875 * 114), *[114 - round(0.8 * 114)] * 3]
+    with pytest.raises(UsageError, match="give 0 <= begin < end <= 1"):
+        bbb.GradualWeights(0.8, 0.5, 0.5)
+
+
 def test_settings_out_of_range_are_named():
     dense, conv = bbb.VariationalDense, bbb.VariationalConv2D
     for make, text in [

@@ -67,6 +67,8 @@ def _others(method: Any) -> str:
         parts.append(f"last {method.fine_tune:.0%} after pruning")
     if hasattr(method, "batches"):
         parts.append(f"{method.batches} minibatches scored")
+    if hasattr(method, "kl_weight"):
+        parts.append(f"KL times {method.kl_weight:g}, prior sd {method.prior_sd:g}")
     return ", ".join(parts)
 
 
