@@ -131,7 +131,7 @@ METHODS = {
 # Compared in what they know of their own uncertainty only; made by `predictors.train`.
 UNCERTAIN = {
     "deep ensemble": Method("deep ensemble of 5", "#5b62c9", "Lakshminarayanan et al. 2017"),
-    "mc dropout": Method("MC dropout", "#b8860b", "Gal and Ghahramani 2016"),
+    "mc dropout": Method("MC dropout", "#4f7a28", "Gal and Ghahramani 2016"),
 }
 # EM-TDAMP in its forms; all others are what it is compared with.
 OWN = tuple(name for name, method in METHODS.items() if method.form)

@@ -94,22 +94,23 @@ def turned(study: Study) -> None:
 
 
 def sure_and_right(study: Study) -> None:
-    """Reliability: confidence less accuracy in ten bins; and the error of what is kept."""
+    """Reliability, confidence less accuracy in ten bins; and the error of what is kept."""
     above, below = plots.panels(2, 3.6)
     for name in study.drawn:
         look: Any = {"color": plots.COLOURS[name], "label": label(name)}
         stated = np.array([study.mean(name, f"confidence_bin_{k}") for k in range(BINS)])
         right = np.array([study.mean(name, f"accuracy_bin_{k}") for k in range(BINS)])
-        above.plot(stated, right, "o-", ms=4, **look)
+        above.plot(np.arange(1, BINS + 1), 100 * (stated - right), "o-", ms=4, **look)
         left = [100 * study.mean(name, f"error_at_{100 * k:g}") for k in KEPT]
         below.plot([100 * (1 - k) for k in KEPT], left, lw=2, **look)
-    above.plot([0.3, 1], [0.3, 1], color=plots.COLOURS["reported"], ls="--", lw=1)
-    above.set(xlabel="stated confidence", ylabel="share that is right")
-    above.legend(fontsize="small", loc="upper left")
+    above.axhline(0, color="0.6", lw=1)
+    above.set(xlabel="tenths of the images, the least sure first", ylabel="too sure by, points")
+    above.set_xticks(range(1, BINS + 1))
     below.set(xlabel="most uncertain images handed to a human, %", ylabel="error of the rest, %")
     below.set_yscale("log")
     below.set_yticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
-    plots.end_labels(below)
+    for ax in (above, below):
+        plots.end_labels(ax)
 
 
 def digits(study: Study, name: str = OWN) -> None:
