@@ -135,6 +135,11 @@ METHODS = {
         in_paper="AMP",
     ),
 }
+# Compared in what they know of their own uncertainty only; made by `predictors.train`.
+UNCERTAIN = {
+    "deep ensemble": Method("deep ensemble of 5", "#5b62c9", "Lakshminarayanan et al. 2017"),
+    "mc dropout": Method("MC dropout", "#4f7a28", "Gal and Ghahramani 2016"),
+}
 # EM-TDAMP in its forms; all others are what it is compared with.
 OWN = tuple(name for name, method in METHODS.items() if method.form)
 
@@ -145,7 +150,7 @@ def label(method: str, kept: float = 100) -> str:
     >>> label("adam"), label("gradual", 50)
     ('Adam, Keras default', 'gradual pruning, 50 % kept')
     """
-    return METHODS[method].label + ("" if kept == 100 else f", {kept:g} % kept")
+    return (METHODS | UNCERTAIN)[method].label + ("" if kept == 100 else f", {kept:g} % kept")
 
 
 def rivals(names: Iterable[str], gradients: bool = False) -> list[str]:

@@ -19,9 +19,9 @@ from matplotlib.ticker import PercentFormatter
 from scipy.special import ndtri
 from scipy.stats import binom
 
-from emtdamp.study.methods import METHODS, PALETTE
+from emtdamp.study.methods import METHODS, PALETTE, UNCERTAIN
 
-COLOURS = {name: method.colour for name, method in METHODS.items()} | {
+COLOURS = {name: method.colour for name, method in (METHODS | UNCERTAIN).items()} | {
     "report": PALETTE[0],
     "report, pruned": PALETTE[3],
     "reported": "0.35",

@@ -6,13 +6,14 @@ from sklearn.metrics import log_loss
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor, datasets, metrics
 from emtdamp.baselines import report
 from emtdamp.baselines.mlp_keras import DenseSettings, train_dense
-from emtdamp.study import contests, pages, runs
+from emtdamp.study import contests, pages, predictors, runs, uncertainty
 from emtdamp.study.chapters import (
     audit,
     sparse_claims,
     sparse_parameterisation,
     sparse_training,
     typical_mlps,
+    uncertainty_run,
 )
 
 pytestmark = pytest.mark.slow
@@ -176,3 +177,18 @@ def test_claims_of_sparse_networks_are_recomputed_from_their_studies():
     errors = [row[f"error_6_{split}"] for split in range(int(row["splits"]))]
     assert goal.ours == pytest.approx(1 - sum(errors) / len(errors))
     assert goal.outcome in ("met", "aim reached")
+
+
+def test_a_run_from_the_study_of_uncertainty():
+    study = pages.study("uncertainty").set_index(["method", "train_size", "seed"])
+    row = study.loc["adam, best", 10_000, 1]
+    task = runs.mnist(10_000)
+    found = predictors.train("adam, best", task, int(row["epochs"]), seed=1)
+    p, parts = found.predict(task.x_test)
+    assert (p.argmax(axis=1) == task.y_test).mean() == pytest.approx(row["accuracy"], abs=0.006)
+    assert parts.total.mean() == pytest.approx(row["total_test"], rel=0.1)
+    _, clothes = found.predict(uncertainty_run.fashion())
+    auroc = uncertainty.detection(parts.total, clothes.total)
+    # another processor's rounding makes it another draw: as far apart as seeds are
+    seeds = study.loc[("adam, best", 10_000), "auroc_total"]
+    assert auroc == pytest.approx(row["auroc_total"], abs=4 * seeds.std())
