@@ -6,8 +6,9 @@ from sklearn.metrics import log_loss
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor, datasets, metrics
 from emtdamp.baselines import report
 from emtdamp.baselines.mlp_keras import DenseSettings, train_dense
+from emtdamp.baselines.mlp_numpy import MLP
 from emtdamp.study import contests, pages, runs
-from emtdamp.study.chapters import audit, typical_mlps
+from emtdamp.study.chapters import audit, mlp_from_scratch, mlp_runs, typical_mlps
 
 pytestmark = pytest.mark.slow
 
@@ -136,3 +137,17 @@ def test_a_run_from_the_study_of_dense_networks():
     # rounding of another processor grows over a thousand steps; seeds differ by less than this
     assert scores["accuracy"] == pytest.approx(row["adam, 0.005 32: accuracy"], abs=0.006)
     assert scores["nll"] == pytest.approx(row["adam, 0.005 32: nll"], abs=0.02)
+
+
+def test_the_first_epoch_of_a_run_from_the_study_of_the_perceptron():
+    rows = mlp_from_scratch.main_rows(pages.study("mlp-from-scratch"))
+    row = rows[(rows["name"] == "relu") & (rows["reading"] == "as stated")].iloc[0]
+    data = mlp_runs.images(int(row["train_size"]))
+    settings = mlp_runs.settings("relu", float(row["step"]), seed=int(row["seed"]))
+    history = MLP(settings, 784, 10).train(
+        data.x["train"], datasets.one_hot(data.labels["train"]), epochs=1
+    )
+    kept = mlp_runs.curve(row)["loss"]
+    for step, loss in zip(history.step[:3], history.loss[:3], strict=True):
+        # rounding of another processor grows; an entry is a mean over 200 minibatches
+        assert loss == pytest.approx(kept[step], rel=0.01)
