@@ -62,8 +62,8 @@ def test_a_report_from_a_confusion_matrix_is_that_of_the_labels():
 
 def test_which_reading_fits_and_where_a_number_would():
     study = whole_study()
-    table = chapter.comparison(study, "accuracy").set_index(["Network", "Rows"])["What fits"]
-    assert table["ReLU and L2", "train"] == "a tenth of the step"
+    table = chapter.comparison(study, "accuracy").set_index(["Network", "Images"])["Fits"]
+    assert table["ReLU and L2", "training"] == "a tenth"
     assert table["tanh", "test"] == "neither"
     assert chapter.fits(study)["a tenth of the step"] == 1
     # half way in accuracy is half way in the step's logarithm

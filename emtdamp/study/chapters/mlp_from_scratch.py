@@ -27,11 +27,12 @@ from emtdamp.study.chapters.mlp_runs import (
 )
 
 READINGS = {"as stated": 0.01, "a tenth of the step": 0.001}
+SHORT = {"as stated": "stated", "a tenth of the step": "a tenth"}  # in a table's narrow columns
 NAMES = {
     "sigmoid": "sigmoid",
     "tanh": "tanh",
     "relu": "ReLU",
-    "keras": "sigmoid, by a package",
+    "keras": "package's sigmoid",
     "relu and l2": "ReLU and L2",
 }
 # What the assignment prints; its reports by class are in assignment.csv of the baselines.
@@ -109,11 +110,15 @@ def comparison(study: Any, kind: str) -> pd.DataFrame:
                 continue
             ours = {r: found.loc[(name, r), column] for r in READINGS if (name, r) in found.index}
             digits = 2 if kind == "accuracy" else 4
-            row = {"Network": NAMES[name], "Rows": column.partition("_")[2]}
-            row["Reported"] = f"{reported:.{digits}f}"
-            row |= {r.capitalize(): f"{ours[r]:.3f}" if r in ours else "" for r in READINGS}
-            rows.append(row | {"What fits": outcome(reported, column, ours)})
-    return pd.DataFrame(rows).replace({"Rows": {"val": "validation"}})
+            row = {"Network": NAMES[name], "Images": column.partition("_")[2]}
+            row["Printed"] = f"{reported:.{digits}f}"
+            for reading, short in SHORT.items():
+                row[short.capitalize()] = f"{ours[reading]:.3f}" if reading in ours else ""
+            fit = outcome(reported, column, ours)
+            for reading, short in SHORT.items():
+                fit = fit.replace(reading, short)
+            rows.append(row | {"Fits": fit})
+    return pd.DataFrame(rows).replace({"Images": {"val": "validation", "train": "training"}})
 
 
 def by_step(study: Any) -> Any:
@@ -141,13 +146,14 @@ def others(study: Any) -> Any:
 
 
 def _what(row: Any) -> str:
-    if not row["standardise"]:
-        return "pixels from 0 to 1, not standardised"
-    if row["epochs"] != EPOCHS:
-        return f"{row['epochs']} epochs"
+    changes = []
     if row["hidden"] != HIDDEN:
-        return "hidden layers " + row["hidden"].replace(" ", "-")
-    return "baseline"
+        changes.append("hidden layers " + row["hidden"].replace(" ", "-"))
+    if row["epochs"] != EPOCHS:
+        changes.append(f"{row['epochs']} epochs")
+    if not row["standardise"]:
+        changes.append("pixels from 0 to 1")
+    return ", ".join(changes) or "baseline"
 
 
 def others_table(study: Any) -> pd.DataFrame:
