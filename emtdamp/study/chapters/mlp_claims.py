@@ -35,19 +35,22 @@ def claims(study: Any, starts: Any, spread: float, ratio: float) -> list[pages.C
 
 
 def _numbers(study: Any) -> list[pages.Claim]:
-    """Accuracies and losses, under the settings as stated."""
-    found, rows = [], chapter.main_rows(study)
+    """Accuracies and losses, under the settings as stated; the other reading in the reason."""
+    found, rows, mean = [], chapter.main_rows(study), chapter.means(study)
     rows = rows[rows["reading"] == STATED]
     for name, numbers in REPORTED.items():
         runs = rows[rows["name"] == name]
         for column, reported in numbers.items() if len(runs) else ():
+            why = WHY.get(column, WHY["accuracy"])
+            if (name, TENTH) in mean.index:
+                why += f"; with {TENTH} {mean.loc[(name, TENTH), column]:.3f}"
             found.append(
                 pages.numeric(
                     f"{NAMES[name]}: {chapter.HEADS[column]}",
                     reported=reported,
                     ours=float(runs[column].mean()),
                     tolerance=TOLERANCES[column],
-                    why=WHY.get(column, WHY["accuracy"]),
+                    why=why,
                     sd=float(runs[column].std()) if len(runs) > 1 else None,
                     n=len(runs),
                     source=SOURCE,
