@@ -6,9 +6,12 @@ from sklearn.metrics import log_loss
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor, datasets, metrics
 from emtdamp.baselines import report
 from emtdamp.baselines.mlp_keras import DenseSettings, train_dense
+from emtdamp.baselines.mlp_numpy import MLP
 from emtdamp.study import contests, pages, predictors, runs, uncertainty
 from emtdamp.study.chapters import (
     audit,
+    mlp_from_scratch,
+    mlp_runs,
     sparse_claims,
     sparse_parameterisation,
     sparse_training,
@@ -192,3 +195,17 @@ def test_a_run_from_the_study_of_uncertainty():
     # another processor's rounding makes it another draw: as far apart as seeds are
     seeds = study.loc[("adam, best", 10_000), "auroc_total"]
     assert auroc == pytest.approx(row["auroc_total"], abs=4 * seeds.std())
+
+
+def test_the_first_epoch_of_a_run_from_the_study_of_the_perceptron():
+    rows = mlp_from_scratch.main_rows(pages.study("mlp-from-scratch"))
+    row = rows[(rows["name"] == "relu") & (rows["reading"] == "as stated")].iloc[0]
+    data = mlp_runs.images(int(row["train_size"]))
+    settings = mlp_runs.settings("relu", float(row["step"]), seed=int(row["seed"]))
+    history = MLP(settings, 784, 10).train(
+        data.x["train"], datasets.one_hot(data.labels["train"]), epochs=1
+    )
+    kept = mlp_runs.curve(row)["loss"]
+    for step, loss in zip(history.step[:3], history.loss[:3], strict=True):
+        # rounding of another processor grows; an entry is a mean over 200 minibatches
+        assert loss == pytest.approx(kept[step], rel=0.01)
