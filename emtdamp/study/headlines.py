@@ -24,6 +24,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 MARKED = re.compile(r"(<!-- headlines: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WORDS = {"ahead": "ahead of", "level": "level with", "behind": "behind"}
 WORDS["undecided"] = "not told apart from"
+UNTRIED = " Bayes by Backprop was not run there."
 
 
 def report_accuracy() -> str:
@@ -80,6 +81,7 @@ def _groups(groups: str, where: str) -> str:
     return (
         f"Beside all measured methods that follow gradients, with {kept[0]} to {kept[-1]} % of the"
         f" {where} kept: its test error is {error}; its likelihood is {nll}."
+        + ("" if "bayes by backprop" in set(study["method"]) else UNTRIED)
     )
 
 
@@ -87,7 +89,7 @@ def _counted(standings: Iterable[claims.Standing]) -> str:
     """How many sizes have each standing, as "ahead at 6 sizes and level at 4"."""
     parts = contests.counted(standings).replace(" on ", " at ").split(", ")
     parts[0] += " sizes"
-    return " and ".join(parts)
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def bayes_by_backprop() -> str:
@@ -97,20 +99,20 @@ def bayes_by_backprop() -> str:
     kept = [int(text) for text in study["levels"].iloc[0].split()]
     parts = []
     for score, text in {"error": "test error", "nll": "likelihood"}.items():
-        found = {
+        found: dict[int, claims.Standing] = {
             k: contests.against(study, f"{score}_at_{k}", "em-tdamp", ["bayes by backprop"])
             for k in kept
         }
-        parts.append(f"EM-TDAMP's {text} is {contests.spelled(found)}")
+        parts.append(f"EM-TDAMP's {text} is {_counted(found.values())}")
     mean = study.groupby("method")[[f"error_at_{kept[0]}", f"nll_at_{kept[0]}"]].mean()
     (ours, our_nll), (theirs, their_nll) = (
         mean.loc[method] for method in ("em-tdamp", "bayes by backprop")
     )
     return (
         "Bayes by Backprop has a Gaussian for every weight too, and drops neurons bit by bit by"
-        f" their signal to noise. Beside it, by share of the neurons kept, {parts[0]}; {parts[1]}."
-        f" With {kept[0]} % the errors are {_share(ours)} (EM-TDAMP) and {_share(theirs)}, the"
-        f" negative log-likelihoods {our_nll:.3f} and {their_nll:.3f}."
+        f" their signal to noise. Beside it, {parts[0]}; {parts[1]}."
+        f" With {kept[0]} % of the neurons the errors are {_share(ours)} (EM-TDAMP) and"
+        f" {_share(theirs)}, the negative log-likelihoods {our_nll:.3f} and {their_nll:.3f}."
     )
 
 
