@@ -24,7 +24,6 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 MARKED = re.compile(r"(<!-- headlines: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WORDS = {"ahead": "ahead of", "level": "level with", "behind": "behind"}
 WORDS["undecided"] = "not told apart from"
-UNTRIED = " Bayes by Backprop was not run there."
 
 
 def report_accuracy() -> str:
@@ -81,7 +80,7 @@ def _groups(groups: str, where: str) -> str:
     return (
         f"Beside all measured methods that follow gradients, with {kept[0]} to {kept[-1]} % of the"
         f" {where} kept: its test error is {error}; its likelihood is {nll}."
-        + ("" if "bayes by backprop" in set(study["method"]) else UNTRIED)
+        + contests.untried(study["method"], " {}.")
     )
 
 
@@ -204,7 +203,7 @@ def boston_pruned() -> str:
         f"Pruned there, with {kept[0]} to {kept[-1]} % of the neurons kept, beside all other"
         f" methods it is {_counted(standings.values())}. With half of the neurons its"
         f" normalised squared error is {nmse['em-tdamp']:.3f}, that of {methods.label(best)}"
-        f" {nmse[best]:.3f}."
+        f" {nmse[best]:.3f}." + contests.untried(ends.index, " {}.")
     )
 
 

@@ -262,7 +262,8 @@ def claimed(study: Study) -> list[claims.Claim]:
             reported="ahead",
             ours=contests.spelled(study.standings),
             holds=set(study.standings.values()) == {"ahead"},
-            why=f"{len(study.kept)} levels, two standard errors of the paired difference",
+            why=f"{len(study.kept)} levels, two standard errors of the paired difference"
+            + contests.untried(study.ends.index),
             source="paper's abstract",
         ),
         pages.statement(

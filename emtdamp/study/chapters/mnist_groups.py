@@ -12,7 +12,6 @@ from emtdamp.study import contests, methods, pages, plots
 
 SHOWN = (10, 20, 30, 50, 100)  # percentages in the tables
 TOLD_APART = ("paper", "gradual", "group lasso", "magnitude", "bayes by backprop")
-UNTRIED = "; Bayes by Backprop was not run here"
 NAMES = {"hidden": "hidden neurons", "inputs and hidden": "inputs and hidden neurons"}
 
 
@@ -197,8 +196,7 @@ def claims(groups: Groups) -> list[pages.Claim]:
                 ours=f"{counted}, of {len(standings)} levels",
                 holds=set(standings.values()) == {"ahead"},
                 why=f"two standard errors of the difference, {groups.seeds} seeds,"
-                f" {len(groups.kept)} levels"
-                + ("" if "bayes by backprop" in set(groups.of(kind)["method"]) else UNTRIED),
+                f" {len(groups.kept)} levels" + contests.untried(groups.of(kind)["method"]),
                 source="paper's abstract",
             )
         ]
