@@ -137,7 +137,7 @@ def step_for(study: Any, score: float, column: str = "accuracy_train") -> float 
 
 
 def others(study: Any) -> Any:
-    """The other experiments: the sigmoid network with other layers or epochs, the baseline first."""
+    """The other experiments: the sigmoid network with other layers or epochs, baseline first."""
     rows = labelled(study)
     rows = rows[(rows["name"] == "sigmoid") & (rows["step"] == READINGS["as stated"])]
     rows = rows[rows["seed"] == rows["seed"].min()]
