@@ -61,6 +61,7 @@ def draw_losses(study: Any) -> None:
                 )  # fmt: skip
         ax.set(ylabel="loss", ylim=(0, None), title=NAMES[name])
         plots.end_labels(ax)
+    axes[-1].set_xticks(range(0, 12_001, 4000), [f"{step:,}" for step in range(0, 12_001, 4000)])
     axes[-1].set_xlabel("steps of 64 images")
 
 
