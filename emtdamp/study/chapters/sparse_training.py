@@ -86,7 +86,7 @@ HOW = {
     ("iris", "vadam, prior x N"): Training(
         VadamARD(hold=1500, prior_count=100.0), SHAPES, 10_000, 2
     ),
-    ("musk", "l1"): Training(L1(rate=3e-3), PENALTIES, 1500, 10),
+    ("musk", "l1"): Training(L1(rate=3e-3), (*PENALTIES, 0.1, 0.15), 1500, 10),
     ("musk", "vadam"): Training(VadamARD(rate=5e-3, **COLD), BAG_SHAPES, 3000, 2),
     ("musk", "ivon"): Training(IvonARD(rate=0.05, **COLD), BAG_SHAPES, 3000, 4),
 }
