@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from emtdamp.study import claims, methods, pages, plots
 from emtdamp.study.chapters import sizes
 from emtdamp.study.chapters.uncertainty_run import ANGLES, BINS, KEPT
+from emtdamp.study.headlines import WORDS
 
 OWN, POINT, ENSEMBLE = "em-tdamp", "adam, best", "deep ensemble"
 ORDER = (OWN, "bayes by backprop", ENSEMBLE, "mc dropout", POINT, "adam")
@@ -246,9 +247,17 @@ def glued(study: Study) -> dict[str, Any]:
         "hardest": max(range(10), key=lambda k: study.mean(OWN, f"total_{k}")),
         "whole_error": f"{study.mean(OWN, 'error_at_100'):.1%}",
         "less_error": f"{study.mean(OWN, 'error_at_90'):.1%}",
-        "ensemble_standing": study.against(OWN, ENSEMBLE, "auroc_total", more_is_better=True),
-        "point_standing": study.against(OWN, POINT, "auroc_total", more_is_better=True),
+        "standings": standings(study, "auroc_total"),
     }
+
+
+def standings(study: Study, score: str) -> str:
+    """How EM-TDAMP stands against each other method in a score of which more is better."""
+    parts: dict[str, list[str]] = {}
+    for name in study.drawn[1:]:
+        standing = study.against(OWN, name, score, more_is_better=True)
+        parts.setdefault(WORDS[standing], []).append(label(name))
+    return " and ".join(f"{word} {', '.join(names)}" for word, names in parts.items())
 
 
 def results(study: Study) -> dict[str, float]:
