@@ -227,6 +227,7 @@ def _text(values: np.ndarray, digits: int) -> str:
 def glued(study: Study) -> dict[str, Any]:
     """Numbers and words of the text."""
     best = max(study.methods, key=lambda name: study.mean(name, "auroc_total"))
+    apart = max(study.several, key=lambda name: study.mean(name, "auroc_epistemic"))
     part = {n: study.mean(n, "epistemic_test") / study.mean(n, "total_test") for n in study.several}
     worst = max(study.drawn, key=lambda name: study.mean(name, "confidence_turned_90"))
     return {
@@ -247,14 +248,20 @@ def glued(study: Study) -> dict[str, Any]:
         "hardest": max(range(10), key=lambda k: study.mean(OWN, f"total_{k}")),
         "whole_error": f"{study.mean(OWN, 'error_at_100'):.1%}",
         "less_error": f"{study.mean(OWN, 'error_at_90'):.1%}",
-        "standings": standings(study, "auroc_total"),
+        "standings": standings(study, "auroc_total", study.drawn),
+        "apart": label(apart),
+        "apart_auroc": f"{study.mean(apart, 'auroc_epistemic'):.3f}",
+        "own_apart": f"{study.mean(OWN, 'auroc_epistemic'):.3f}",
+        "apart_standings": standings(study, "auroc_epistemic", study.several),
     }
 
 
-def standings(study: Study, score: str) -> str:
+def standings(study: Study, score: str, names: Sequence[str]) -> str:
     """How EM-TDAMP stands against each other method in a score of which more is better."""
     parts: dict[str, list[str]] = {}
-    for name in study.drawn[1:]:
+    for name in names:
+        if name == OWN:
+            continue
         standing = study.against(OWN, name, score, more_is_better=True)
         parts.setdefault(WORDS[standing], []).append(label(name))
     return " and ".join(f"{word} {', '.join(names)}" for word, names in parts.items())
