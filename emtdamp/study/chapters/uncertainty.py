@@ -20,7 +20,7 @@ ORDER = (OWN, "bayes by backprop", ENSEMBLE, "mc dropout", POINT, "adam")
 DRAWN = ORDER[:-1]  # in figures; Keras's default is in the tables
 IMAGES, FEW = 10_000, 1_000
 NEURONS = (128, 64, 32, 13)
-SHORT = {POINT: "Adam, best", "adam": "Adam, default", ENSEMBLE: "deep ensemble"}
+SHORT = {POINT: "Adam", "adam": "Adam, default", ENSEMBLE: "deep ensemble"}
 
 
 def label(method: str) -> str:
