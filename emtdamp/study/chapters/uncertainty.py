@@ -13,13 +13,14 @@ from scipy.stats import spearmanr
 from emtdamp.study import claims, methods, pages, plots
 from emtdamp.study.chapters import sizes
 from emtdamp.study.chapters.uncertainty_run import ANGLES, BINS, KEPT
+from emtdamp.study.headlines import WORDS
 
 OWN, POINT, ENSEMBLE = "em-tdamp", "adam, best", "deep ensemble"
 ORDER = (OWN, "bayes by backprop", ENSEMBLE, "mc dropout", POINT, "adam")
 DRAWN = ORDER[:-1]  # in figures; Keras's default is in the tables
 IMAGES, FEW = 10_000, 1_000
 NEURONS = (128, 64, 32, 13)
-SHORT = {POINT: "Adam, best", "adam": "Adam, default", ENSEMBLE: "deep ensemble"}
+SHORT = {POINT: "Adam", "adam": "Adam, default", ENSEMBLE: "deep ensemble"}
 
 
 def label(method: str) -> str:
@@ -226,6 +227,7 @@ def _text(values: np.ndarray, digits: int) -> str:
 def glued(study: Study) -> dict[str, Any]:
     """Numbers and words of the text."""
     best = max(study.methods, key=lambda name: study.mean(name, "auroc_total"))
+    apart = max(study.several, key=lambda name: study.mean(name, "auroc_epistemic"))
     part = {n: study.mean(n, "epistemic_test") / study.mean(n, "total_test") for n in study.several}
     worst = max(study.drawn, key=lambda name: study.mean(name, "confidence_turned_90"))
     return {
@@ -246,9 +248,23 @@ def glued(study: Study) -> dict[str, Any]:
         "hardest": max(range(10), key=lambda k: study.mean(OWN, f"total_{k}")),
         "whole_error": f"{study.mean(OWN, 'error_at_100'):.1%}",
         "less_error": f"{study.mean(OWN, 'error_at_90'):.1%}",
-        "ensemble_standing": study.against(OWN, ENSEMBLE, "auroc_total", more_is_better=True),
-        "point_standing": study.against(OWN, POINT, "auroc_total", more_is_better=True),
+        "standings": standings(study, "auroc_total", study.drawn),
+        "apart": label(apart),
+        "apart_auroc": f"{study.mean(apart, 'auroc_epistemic'):.3f}",
+        "own_apart": f"{study.mean(OWN, 'auroc_epistemic'):.3f}",
+        "apart_standings": standings(study, "auroc_epistemic", study.several),
     }
+
+
+def standings(study: Study, score: str, names: Sequence[str]) -> str:
+    """How EM-TDAMP stands against each other method in a score of which more is better."""
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        if name == OWN:
+            continue
+        standing = study.against(OWN, name, score, more_is_better=True)
+        parts.setdefault(WORDS[standing], []).append(label(name))
+    return " and ".join(f"{word} {', '.join(names)}" for word, names in parts.items())
 
 
 def results(study: Study) -> dict[str, float]:
