@@ -183,7 +183,7 @@ def test_claims_of_sparse_networks_are_recomputed_from_their_studies():
 
 
 def test_a_run_from_the_study_of_uncertainty():
-    study = pages.study("uncertainty").set_index(["method", "train_size", "seed"])
+    study = pages.study("uncertainty").set_index(["method", "train_size", "seed"]).sort_index()
     row = study.loc["adam, best", 10_000, 1]
     task = runs.mnist(10_000)
     found = predictors.train("adam, best", task, int(row["epochs"]), seed=1)
