@@ -201,7 +201,7 @@ def glued(found: Fronts) -> dict[str, str | int]:
     if not sparse.complete(found):
         names = [f"{m}_{t}" for t in SPARSE for m in sparse.SINGLE]
         more = ("iris_l1", "iris_ivon", "musk_l1", "musk_ivon")
-        more = (*more, "splits", "musk_splits", "groups", "groups_left")
+        more = (*more, "splits", "musk_splits", "groups_splits", "groups", "groups_left")
         return values | dict.fromkeys([*names, *more], "not shown")
     for task, weights in SPARSE.items():
         errors = {m: sparse.at(found[task][m], weights) for m in sparse.SINGLE}
@@ -212,6 +212,7 @@ def glued(found: Fronts) -> dict[str, str | int]:
     values["splits"] = len(found["iris"]["vadam"].error)
     values["musk_splits"] = len(found["musk"]["vadam"].error)
     groups = found["iris"].get("em-tdamp")
+    values["groups_splits"] = 0 if groups is None else len(groups.error)
     if groups is not None:
         smallest = int(np.argmin(groups.levels))
         values["groups_left"] = groups.levels[smallest]
