@@ -77,7 +77,7 @@ def _checked(log_p: ArrayLike) -> np.ndarray:
         raise UsageError(
             f"log_p has shape {log_p.shape}; give (networks, rows, classes), one network at least"
         )
-    total = logsumexp(log_p, axis=-1, keepdims=True)
+    total = np.asarray(logsumexp(log_p, axis=-1, keepdims=True))
     far = ~(np.abs(total) < 1e-3)
     if far.any():
         raise UsageError(
