@@ -1,7 +1,7 @@
-"""Bayes by Backprop (Blundell et al. 2015): Keras layers with a Gaussian for every weight.
+"""Bayes by Backprop (Blundell et al. 2015): Keras layers, a Gaussian for every weight::
 
-    model = keras.Sequential([keras.Input((784,)), VariationalDense(128, "relu", kl_scale=1 / n),
-                              VariationalDense(10, kl_scale=1 / n)])
+    layers = VariationalDense(128, "relu", kl_scale=1 / n), VariationalDense(10, kl_scale=1 / n)
+    model = keras.Sequential([keras.Input((784,)), *layers])
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(x, y)                       # n rows
     draws(model, x_test, samples=20)      # (20, B, 10) logits, each of other weights
@@ -287,7 +287,7 @@ def layers(model: keras.Model) -> list[Variational]:
 
 
 def signal_to_noise(layer: Variational) -> np.ndarray:
-    """|mean| / sd of each weight of the kernel, in its shape; 0 where it is dropped.
+    """abs(mean) / sd of each weight of the kernel, in its shape; 0 where it is dropped.
 
     By it Graves (2011) and Blundell et al. (2015, section 5.1) say which weights can go.
     """

@@ -85,7 +85,7 @@ class Settings:
         output: of the last layer, one of `ACTIVATIONS`.
         loss: "cross_entropy", the mean over rows of -sum_k y_k log p_k, after a softmax;
             "squared_error", the mean over rows and outputs.
-        penalty: "none", "l1" (alpha sum |w|) or "l2" (alpha sum w^2), as Keras's regularizers.
+        penalty: "none", "l1" (alpha sum abs(w)) or "l2" (alpha sum w^2), as Keras's regularizers.
         alpha: its factor, at least 0.
         start: weights drawn from U(-s, s) with s^2 = 6 / (I + J) ("glorot", Glorot and Bengio
             2010; biases 0), or weights and biases from N(0, scale^2) ("gaussian") or

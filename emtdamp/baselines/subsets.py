@@ -33,7 +33,7 @@ class Subsets(NamedTuple):
 
 
 def best_subsets(X: np.ndarray, y: np.ndarray) -> Subsets:
-    """The least squares under |w|_0 <= k for each k, by trying every subset of the columns.
+    """The least squares with k nonzero weights at most, for each k, by trying every subset.
 
     X: (B, N), N at most 16. y: (B,). Raises UsageError for more columns.
 
@@ -78,7 +78,7 @@ def hard(z: np.ndarray, penalty: float) -> np.ndarray:
 
 
 def soft(z: np.ndarray, penalty: float) -> np.ndarray:
-    """argmin_w (w - z)^2 / 2 + penalty |w|, elementwise: z moved towards 0 by the penalty.
+    """argmin_w (w - z)^2 / 2 + penalty abs(w), elementwise: z moved towards 0 by the penalty.
 
     >>> soft(np.array([-3.0, 1.5, 2.5]), 2.0).tolist()
     [-1.0, 0.0, 0.5]

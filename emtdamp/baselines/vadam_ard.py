@@ -1,13 +1,13 @@
 """Variational Adam with an ARD prior: Vadam's step, and the precisions' factor in closed form.
 
-The model of Kulicka's slides (2022). Every weight has a prior of its own,
+The model of Kulicka's slides (2022). Every weight has a prior of its own::
 
     theta_j | psi_j ~ N(0, 1/psi_j),    psi_j ~ Gamma(a, b)  (shape, rate),
 
 so that theta_j is Student-t a priori, with 2a degrees of freedom. q(theta) q(psi) approximates the
 posterior. For q(psi), all else fixed, the evidence lower bound has its maximum in closed form
 (`ard_factor`); q(theta) is a Gaussian that moves by Vadam (Khan et al. 2018), for which psi_j's
-mean is the weight's prior precision.
+mean is the weight's prior precision::
 
     state = init(start, 0.1, rows, precision)
     theta = draw(state, noise, rows, precision)
