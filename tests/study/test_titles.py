@@ -79,6 +79,18 @@ def test_the_papers_algorithm_prunes_late():
     assert left[10] > 0.9 and left[40] < 0.6
 
 
+def test_a_tenth_of_the_weights_is_enough_for_iris():
+    assert TITLES["sparse-parameterisation"] == "A tenth of the weights is enough for Iris"
+    study = pages.study("sparse-iris").set_index("method")
+    for method in ("vadam", "ivon"):
+        row = study.loc[method]
+        mean = {
+            left: sum(row[f"error_{left}_{k}"] for k in range(int(row["splits"]))) / row["splits"]
+            for left in (6, 67)
+        }
+        assert mean[6] < mean[67] + 0.02
+
+
 @pytest.mark.slow
 def test_no_lead_on_house_prices():
     assert "no lead" in TITLES["boston-groups"]
