@@ -127,5 +127,5 @@ def predictive(models: Sequence[keras.Model], x: np.ndarray) -> Predictive:
     members = []
     for model in models:
         mean, log_variance = np.asarray(model(tf.constant(x, tf.float32)), float).T
-        members.append(Predictive(mean, np.zeros_like(mean), np.exp(log_variance)))
+        members.append(Predictive(mean, np.exp(log_variance), np.zeros_like(mean)))
     return ensemble(members)

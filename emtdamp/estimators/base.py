@@ -395,7 +395,7 @@ class EMTDAMP(BaseEstimator):
         """Say that EM has left nothing of the inputs or of a hidden layer: X is not heard."""
         for number, active in enumerate(self.active_groups_):
             given = "sparsity" if number else "input_sparsity"
-            if getattr(self, given) == "auto" and not active.any():
+            if isinstance(getattr(self, given), str) and not active.any():
                 where = f"neuron of hidden layer {number}" if number else "input"
                 warnings.warn(
                     f"no {where} is left, so that every row gets the same prediction: X may say "

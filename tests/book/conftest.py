@@ -10,14 +10,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 import yaml
-from jupyter_client.manager import KernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
-from papermill.iorw import load_notebook_node
-from papermill.parameterize import parameterize_notebook
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
@@ -64,8 +58,7 @@ def toc() -> list[str]:
 def executed_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the book whose notebooks ran with their small parameters, in the build's order.
 
-    Pages find the package's source beside the book, as in the repository. One kernel runs all,
-    emptied before each, so that TensorFlow is imported once; `test_sweeps` runs pages alone.
+    Pages find the package's source beside the book, as in the repository.
     """
     copy = tmp_path_factory.mktemp("small-book")
     book = copy / "book"
@@ -73,13 +66,13 @@ def executed_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(BOOK, book, ignore=ignore)  # links to the configuration become files
     for name in ("emtdamp", "sweeps"):
         (copy / name).symlink_to(ROOT / name)
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(book))
-    try:
-        for name in NOTEBOOKS:
-            execute(book / f"{name}.ipynb", SMALL.get(name, {}), manager)
-    finally:
-        manager.shutdown_kernel(now=True)
+    for name in NOTEBOOKS:
+        path = book / f"{name}.ipynb"
+        given = copy / "parameters.yml"
+        given.write_text(yaml.safe_dump(SMALL.get(name, {})), "utf-8")
+        command = [sys.executable, "-m", "papermill", path, path, "--parameters_file", given]
+        command += ["--kernel", "python3", "--cwd", book, "--no-progress-bar"]
+        run(command, f"{name}.ipynb with {SMALL.get(name)}")
     return book
 
 
@@ -107,20 +100,6 @@ def address(html: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-def execute(path: Path, parameters: dict[str, Any], manager: KernelManager) -> None:
-    """Run a notebook in a kernel without what ran there before, and keep its outputs."""
-    page = parameterize_notebook(load_notebook_node(str(path)), parameters)
-    empty = nbformat.v4.new_code_cell("%reset -f\n%reset -f in")
-    page.cells.insert(0, empty)
-    client = NotebookClient(page, km=manager, timeout=600, resources={"metadata": {}})
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        pytest.fail(f"{path.name} with {parameters} failed:\n{error}", pytrace=False)
-    page.cells.remove(empty)
-    nbformat.write(page, path)
 
 
 def run(command: list[Any], what: str) -> None:

@@ -23,7 +23,9 @@ from tests.exact import gaussian_regression
 pytestmark = pytest.mark.slow
 
 
-@parametrize_with_checks([EMTDAMPClassifier(), EMTDAMPRegressor()])
+@parametrize_with_checks(
+    [EMTDAMPClassifier((10,), em_iters=50), EMTDAMPRegressor((10,), em_iters=50)]
+)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 

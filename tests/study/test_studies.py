@@ -160,7 +160,7 @@ def test_a_run_from_the_study_of_dense_networks():
 
 
 def test_runs_from_the_studies_of_sparse_networks():
-    study = pages.study("sparse-iris").set_index("method").assign(method=lambda d: d.index)
+    study = pages.study("sparse-iris").set_index("method", drop=False)
     for method in ("l1", "vadam"):
         row = study.loc[method]
         kept, again = sparse_training.read(row), sparse_training.train("iris", method, 4)

@@ -53,7 +53,7 @@ def test_the_law_of_total_variance_by_quadrature():
     """The mixture's own variance, integrated, is the mean of variances and the variance of means"""
     mean, noise = rng.normal(size=5), rng.gamma(2.0, size=5)
     mixture = ensemble(
-        [Predictive(*np.array([[m], [0.0], [v]])) for m, v in zip(mean, noise, strict=True)]
+        [Predictive(*np.array([[m], [v], [0.0]])) for m, v in zip(mean, noise, strict=True)]
     )
 
     def moment(power, about=0.0):

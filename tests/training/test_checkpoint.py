@@ -15,7 +15,10 @@ from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.training import checkpoint, fitting, recipes, starts
 from emtdamp.training.recipe import Data
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:no (input|neuron)"),  # what is left is not the point here
+]
 
 X, Y = make_classification(240, 6, n_informative=4, n_classes=3, random_state=0)
 GIVEN = Data(X, Y.astype(np.int32), np.ones(240))
