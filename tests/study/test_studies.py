@@ -164,9 +164,11 @@ def test_runs_from_the_studies_of_sparse_networks():
     for method in ("l1", "vadam"):
         row = study.loc[method]
         kept, again = sparse_training.read(row), sparse_training.train("iris", method, 4)
-        # other rounding grows over thousands of steps, and turns single weights at the threshold
         assert again.own[:, 2].mean() == pytest.approx(kept.own[:4, 2].mean(), abs=0.04)
-        assert again.left[:, 2].mean() == pytest.approx(kept.left[:4, 2].mean(), abs=3)
+        # the penalty's last steps jitter about 0, and with other rounding other weights are over
+        # the threshold: their number is another draw, whose spread is that over the splits
+        spread = kept.left[:, 2].std(ddof=1) * (2 / 4) ** 0.5
+        assert again.left[:, 2].mean() == pytest.approx(kept.left[:4, 2].mean(), abs=3 * spread)
     row = study.loc["em-tdamp"]
     kept, again = sparse_training.read(row), sparse_training.groups(1)
     assert again.error[0] == pytest.approx(kept.error[0], abs=0.07)
