@@ -158,6 +158,7 @@ def last_pass() -> str:
         f" {standing('em-tdamp, window 100', 'error')} it."
         f" Its negative log-likelihood, {ours['nll']:.4f}, is"
         f" {standing('em-tdamp 100', 'nll')} theirs, {best['nll']:.4f} at best."
+        + contests.untried(study["method"], " {}.")
     )
 
 
