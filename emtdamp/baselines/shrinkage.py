@@ -112,7 +112,22 @@ class VadamARD:
         strength: tf.Tensor,
         rate: tf.Tensor,
     ) -> _ARD:
-        gaussian = vadam_ard.step(
+        gaussian = self._moved(state, gradient, noise, rows, rate)
+        return self._with_factor(gaussian, state, rows, strength)
+
+    def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
+        return vadam_ard.variance(state.gaussian, self.evidence * rows, self._precision(state))
+
+    def _moved(
+        self,
+        state: _ARD,
+        gradient: tf.Tensor,
+        noise: tf.Tensor,
+        rows: tf.Tensor,
+        rate: tf.Tensor,
+    ) -> Any:
+        """The Gaussian factor after a step."""
+        return vadam_ard.step(
             state.gaussian,
             gradient,
             self.evidence * rows,
@@ -120,10 +135,6 @@ class VadamARD:
             rate,
             beta2=self.beta2,
         )
-        return self._with_factor(gaussian, state, rows, strength)
-
-    def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
-        return vadam_ard.variance(state.gaussian, self.evidence * rows, self._precision(state))
 
     def _precision(self, state: _ARD) -> tf.Tensor:
         return self.prior_count * state.precision.mean
@@ -152,26 +163,23 @@ class IvonARD(VadamARD):
     def draw(self, state: _ARD, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         return ivon.draw(state.gaussian, noise, self.evidence * rows)
 
-    def step(
+    def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
+        return ivon.variance(state.gaussian, self.evidence * rows)
+
+    def _moved(
         self,
         state: _ARD,
         gradient: tf.Tensor,
         noise: tf.Tensor,
         rows: tf.Tensor,
-        strength: tf.Tensor,
         rate: tf.Tensor,
-    ) -> _ARD:
-        precision = self._precision(state)
-        gaussian = ivon.step(
+    ) -> Any:
+        return ivon.step(
             state.gaussian,
             gradient,
             noise,
             self.evidence * rows,
-            precision,
+            self._precision(state),
             rate,
             beta2=self.beta2,
         )
-        return self._with_factor(gaussian, state, rows, strength)
-
-    def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
-        return ivon.variance(state.gaussian, self.evidence * rows)
