@@ -105,6 +105,7 @@ def _variational() -> Iterator[tuple[str, Adam, int]]:
     for rate in (5e-3, 1e-2):
         yield "mnist-10000", BayesByBackprop(rate), 10
         yield "mnist-50000", BayesByBackprop(rate), 10
+        yield "mnist-50000", BayesByBackprop(rate), 30
     yield "boston", BayesByBackprop(5e-3), 220
 
 

@@ -18,3 +18,8 @@ def f64(value: object) -> tf.Tensor:
 def batch_of(x: np.ndarray, y: np.ndarray) -> Batch:
     """All rows with weight 1."""
     return Batch(f64(x), f64(y), tf.ones([len(x)], F64))
+
+
+def with_ones(x: np.ndarray) -> np.ndarray:
+    """The inputs and the ones of the bias."""
+    return np.pad(x, [(0, 0), (0, 1)], constant_values=1.0)
