@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from emtdamp.errors import UsageError
+from emtdamp.estimators import continuing
 from emtdamp.estimators.parameters import PAPER
 from emtdamp.network import Units
 from emtdamp.posterior import Posterior
@@ -165,11 +166,11 @@ class EMTDAMP(BaseEstimator):
         recipes.check(self.get_params())
         warm = self.warm_start and hasattr(self, "_progress")
         if warm:
-            self._check_continues(X, "set warm_start=False")
+            continuing.check_network(self, X, "set warm_start=False")
         with self._all_or_nothing():
             X, y, weight = self._validate(X, y, sample_weight, reset=not warm)
             if warm:
-                self._check_data_continue(X, y)
+                continuing.check_data(self, X, y)
             else:
                 self._forget()
                 self._learn_scales(X, y, weight)
@@ -182,7 +183,7 @@ class EMTDAMP(BaseEstimator):
         recipes.check(self.get_params())
         first = not hasattr(self, "posterior_")
         if not first:
-            self._check_continues(X, "start anew with fit")
+            continuing.check_network(self, X, "start anew with fit")
         with self._all_or_nothing():
             X, y, weight = self._validate(X, y, sample_weight, first, classes)
             progress = getattr(self, "_progress", None)
@@ -190,7 +191,7 @@ class EMTDAMP(BaseEstimator):
                 self._check_first_batch(y)
                 self._learn_scales(X, y, weight)
             if progress is not None:
-                self._warn_of_new_columns(X)
+                continuing.warn_of_new_columns(self, X)
                 progress = starts.settle(progress)
             self._train(X, y, weight, progress, streaming=True)
         return self
@@ -208,58 +209,6 @@ class EMTDAMP(BaseEstimator):
 
     def _check_first_batch(self, y):
         """Raise where a stream cannot begin with these y."""
-
-    def _warn_of_new_columns(self, X):
-        new = self._new_columns(X)
-        if len(new):
-            warnings.warn(
-                f"columns {new} of X vary, but were constant in the rows that the scales are from, "
-                "and are left out; begin with rows in which they vary",
-                stacklevel=4,
-            )
-
-    def _new_columns(self, X) -> np.ndarray:
-        """Those that vary here, but have no weights."""
-        with np.errstate(over="ignore"):
-            return np.flatnonzero(~self._scaling.live & (np.ptp(X, axis=0) > 0))
-
-    def _check_continues(self, X, way_out):
-        """Raise where the network or the columns are not those of the posterior to go on from."""
-        progress = getattr(self, "_progress", None)
-        sizes = recipes.hidden(self.get_params())
-        fitted = () if progress is None else starts.hidden(progress)
-        if sizes != fitted:
-            raise UsageError(
-                f"hidden_layer_sizes={self.hidden_layer_sizes!r} cannot go on from a posterior of "
-                f"{fitted}; give {fitted}, or {way_out}"
-            )
-        if progress is not None and self.activation != self.posterior_.activation:
-            raise UsageError(
-                f"activation={self.activation!r} cannot go on from weights that were learnt with "
-                f"{self.posterior_.activation!r}; give {self.posterior_.activation!r}, or {way_out}"
-            )
-        shape = np.shape(X)
-        if len(shape) == 2 and shape[1] != self.n_features_in_:
-            raise UsageError(
-                f"X has {shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input, as its posterior has; give these, or "
-                f"{way_out}"
-            )
-
-    def _check_data_continue(self, X, y):
-        """Raise where classes are missing, or columns vary that the posterior does not know."""
-        classes = getattr(self, "classes_", None)
-        if classes is not None and len(np.unique(y)) < len(classes):
-            raise UsageError(
-                f"y has the classes {classes[np.unique(y)]}, which cannot go on from a posterior "
-                f"of {classes}; give all of these, use partial_fit, or set warm_start=False"
-            )
-        new = self._new_columns(X)
-        if len(new):
-            raise UsageError(
-                f"columns {new} of X vary, but were constant in the fit that warm_start goes on "
-                "from, which has no weights for them; set warm_start=False"
-            )
 
     def to_keras(self) -> "keras.Model":
         """The pruned network of posterior means as a plain Keras model, scales folded in."""

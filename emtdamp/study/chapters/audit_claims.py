@@ -70,6 +70,6 @@ def initial_weights() -> tuple[float, float]:
     found = []
     for _ in range(2):
         tf.random.set_seed(42)
-        np.random.seed(42)
+        np.random.seed(42)  # noqa: NPY002
         found.append(float(keras.initializers.GlorotUniform()((784, 128))[0, 0]))
     return found[0], found[1]
