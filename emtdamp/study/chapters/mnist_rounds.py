@@ -240,7 +240,13 @@ def numbers(rounds: Rounds) -> dict[str, Any]:
             ("last_nll_standing", "nll", last),
         ]
     }
+    for name, kept in {"whole": 100, "half": 50}.items():
+        bayes = f"bayes by backprop {kept}"
+        against = rounds.standing(f"em-tdamp {kept}", [bayes], "error", last)
+        standing[f"bayes_{name}_standing"] = headlines.WORDS[against]
+        standing[f"bayes_{name}"] = f"{error.loc[bayes, last]:.2%}"
     return standing | {
+        "bayes_seeds": int(rounds.runs.query("method == 'bayes by backprop'")["seed"].nunique()),
         "seeds": rounds.seeds,
         "schedules": len(rounds.schedules),
         "third_ours": f"{ours[3]:.2%}",
