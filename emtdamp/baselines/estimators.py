@@ -1,11 +1,13 @@
 """BaselineClassifier and BaselineRegressor: every baseline as a scikit-learn estimator."""
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
@@ -20,6 +22,11 @@ from emtdamp.estimators.classifier import EMTDAMPClassifier
 from emtdamp.network import GaussianNetwork, Units
 from emtdamp.scaling import Scaling, scaling
 from emtdamp.training import recipes
+
+if TYPE_CHECKING:
+    import keras
+
+Monitor = Callable[[dict[str, float], GaussianNetwork], None]
 
 FOLDS = 5  # of the rows, for the noise variance of a regression
 PARAMETERS = """
@@ -107,14 +114,15 @@ class _Baseline(BaseEstimator):
     def _encode(self, y) -> tuple[np.ndarray, int]:
         """Check y: (B,) int32 classes or (B, 1) scaled targets, and the outputs' number."""
 
-    def fit(self, X, y, monitor=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, monitor: Monitor | None = None) -> Self:
         """Train on X (B, N) and y (B,), and prune to the sparsity asked for.
 
         `monitor(row, network)`, if given, is called after each epoch with its row of `history_` and
         the network so far, which takes X as `fit`; the time it takes is not in the row's seconds.
         """
         method, params = self._checked()
-        X, y = (np.asarray(part) for part in validate_data(self, X, y, dtype=FLOATS))
+        checked = validate_data(self, X, y, dtype=FLOATS)  # pyright: ignore[reportArgumentType]
+        X, y = (np.asarray(part) for part in checked)
         self._y_units = Units()
         y, outputs = self._encode(y)
         self._scaling = scaling(X, np.ones(len(X)), self._share)
@@ -148,7 +156,7 @@ class _Baseline(BaseEstimator):
         self._set_network(self._with_noise(network, method, problem))
         return self
 
-    def prune(self, neurons, inputs=None):
+    def prune(self, neurons: int | Sequence[int], inputs: int | None = None) -> Self:
         """A copy that keeps the largest groups only, by the norm of their outgoing weights.
 
         Args:
@@ -166,7 +174,7 @@ class _Baseline(BaseEstimator):
         smaller._set_network(self._repruned(keep))
         return smaller
 
-    def to_keras(self):
+    def to_keras(self) -> "keras.Model":
         """The pruned network (AMP: of posterior means) as a plain Keras model of X."""
         check_is_fitted(self, "network_")
         return self.network_.to_keras()
@@ -239,7 +247,7 @@ class BaselineClassifier(ProbabilisticClassifier, _Baseline):
 
     _share = 0.5
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """(B, K) logarithm of the probability of each class."""
         X = self._validated(X)
         return self.network_.log_probabilities(X)
@@ -273,7 +281,9 @@ class BaselineRegressor(RegressorMixin, _Baseline):
 
     _share = 0.1
 
-    def predict(self, X, return_std=False):
+    def predict(
+        self, X: ArrayLike, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """(B,) mean; with `return_std` also the standard deviation of y, noise included."""
         X = self._validated(X)
         mean, var = self.network_.propagate(X)

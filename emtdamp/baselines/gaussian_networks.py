@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from emtdamp.baselines.keras_epochs import Trainer
+from emtdamp.baselines.methods import check_positive
 from emtdamp.errors import UsageError
 from emtdamp.predictive import Predictive, ensemble
 
@@ -48,8 +49,7 @@ class GaussianSettings:
 
     def __post_init__(self):
         for name in ("members", "hidden", "epochs", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name}={getattr(self, name)!r}; give a number above 0")
+            check_positive(self, name)
 
 
 HETEROSCEDASTIC = GaussianSettings()

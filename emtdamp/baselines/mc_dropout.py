@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from emtdamp.baselines.keras_epochs import Trainer, restart
+from emtdamp.baselines.methods import check_positive, check_share
 from emtdamp.errors import UsageError
 
 
@@ -43,11 +44,9 @@ class DropoutSettings:
 
     def __post_init__(self):
         for name in ("hidden", "epochs", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name}={getattr(self, name)!r}; give a number above 0")
+            check_positive(self, name)
         for name in ("dropout", "input_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name}={getattr(self, name)!r}; give a rate in [0, 1)")
+            check_share(self, name)
 
 
 def train_dropout(settings: DropoutSettings, images: np.ndarray, labels: np.ndarray) -> keras.Model:

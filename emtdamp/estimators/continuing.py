@@ -1,7 +1,7 @@
 """What may go on from a posterior: the network, columns and classes of a warm start or a stream."""
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,7 +37,7 @@ def check_network(model: "EMTDAMP", X: ArrayLike, way_out: str) -> None:
         )
 
 
-def check_data(model: "EMTDAMP", X: np.ndarray, y: np.ndarray) -> None:
+def check_data(model: "EMTDAMP", X: Any, y: np.ndarray) -> None:
     """Raise UsageError where classes are missing, or columns vary that the posterior ignores."""
     classes = getattr(model, "classes_", None)
     if classes is not None and len(np.unique(y)) < len(classes):
@@ -53,7 +53,7 @@ def check_data(model: "EMTDAMP", X: np.ndarray, y: np.ndarray) -> None:
         )
 
 
-def warn_of_new_columns(model: "EMTDAMP", X: np.ndarray) -> None:
+def warn_of_new_columns(model: "EMTDAMP", X: Any) -> None:
     """Say which columns of a later batch are left out."""
     new = _new_columns(model, X)
     if len(new):
@@ -64,7 +64,7 @@ def warn_of_new_columns(model: "EMTDAMP", X: np.ndarray) -> None:
         )
 
 
-def _new_columns(model: "EMTDAMP", X: np.ndarray) -> np.ndarray:
+def _new_columns(model: "EMTDAMP", X: Any) -> np.ndarray:
     """Those that vary here, but have no weights."""
     with np.errstate(over="ignore"):
         return np.flatnonzero(~model._scaling.live & (np.ptp(X, axis=0) > 0))

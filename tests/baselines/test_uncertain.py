@@ -94,7 +94,7 @@ def test_a_rate_that_is_too_large_is_named():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: DropoutSettings(dropout=1.0), "dropout=1.0; give a rate in"),
+        (lambda: DropoutSettings(dropout=1.0), "dropout=1.0; give a number at least 0"),
         (lambda: DropoutSettings(epochs=0), "epochs=0; give a number above 0"),
         (lambda: GaussianSettings(members=0), "members=0; give a number above 0"),
         (lambda: train_gaussians(GaussianSettings(), np.ones(3), np.ones(3)), r"shape \(3,\)"),
