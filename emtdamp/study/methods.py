@@ -139,6 +139,10 @@ METHODS = {
 UNCERTAIN = {
     "deep ensemble": Method("deep ensemble of 5", "#5b62c9", "Lakshminarayanan et al. 2017"),
     "mc dropout": Method("MC dropout", "#4f7a28", "Gal and Ghahramani 2016"),
+    "convolutional": Method("convolutional network", "#8c564b", "LeCun et al. 1998"),
+    "bayesian convolutional": Method(
+        "Bayesian convolutional network", "#b0308f", "Shridhar et al. 2019"
+    ),
 }
 # EM-TDAMP in its forms; all others are what it is compared with.
 OWN = tuple(name for name, method in METHODS.items() if method.form)

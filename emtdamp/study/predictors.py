@@ -7,14 +7,14 @@ The tests of `uncertainty` ask for no more than that.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from scipy.special import log_softmax
 
-from emtdamp.baselines import mc_dropout
+from emtdamp.baselines import convolutional, mc_dropout
 from emtdamp.errors import UsageError
 from emtdamp.estimators.classifier import EMTDAMPClassifier
 from emtdamp.study import contests, runs, uncertainty
@@ -61,7 +61,7 @@ def train(
     samples: int = 50,
     seed: int = 0,
 ) -> Predictor:
-    """Train a method on images and labels, a network 784-128-10.
+    """Train a method on images and labels: a network 784-128-10, or a small convolutional one.
 
     Args:
         method: one of `METHODS` or `UNCERTAIN`.
@@ -95,7 +95,28 @@ def train(
             sum(member.numbers for member in members),
             time.perf_counter() - began,
         )
+    if method.endswith("convolutional"):
+        return _convolutional(method.startswith("bayesian"), task, epochs, samples, seed)
     return _of(contests.model(method, task, epochs, kept, seed=seed), task, samples, seed)
+
+
+def _convolutional(
+    bayesian: bool, task: runs.Task, epochs: int, samples: int, seed: int
+) -> Predictor:
+    began = time.perf_counter()
+    best = convolutional.BAYESIAN if bayesian else convolutional.POINT
+    settings = replace(best, epochs=epochs, seed=seed)
+    model = convolutional.train(settings, _pictures(task.x), task.y)
+    return Predictor(
+        lambda x: convolutional.sampled(model, _pictures(x), samples, seed),
+        sum(int(np.prod(weights.shape)) for weights in model.trainable_variables),
+        time.perf_counter() - began,
+    )
+
+
+def _pictures(x: np.ndarray) -> np.ndarray:
+    """Rows (B, 784) as images (B, 28, 28)."""
+    return x.reshape(-1, 28, 28)
 
 
 def _of(model: contests.Model, task: runs.Task, samples: int, seed: int) -> Predictor:

@@ -1,4 +1,4 @@
-"""MC dropout and Gaussian networks: densities, draws, units, seeds, settings from their table."""
+"""MC dropout, Gaussian and convolutional networks: densities, draws, units, seeds, settings."""
 
 import keras
 import numpy as np
@@ -7,7 +7,8 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from emtdamp.baselines import choose_uncertain, gaussian_networks, mc_dropout
+from emtdamp.baselines import choose_uncertain, convolutional, gaussian_networks, mc_dropout
+from emtdamp.baselines.convolutional import ConvolutionalSettings
 from emtdamp.baselines.gaussian_networks import GaussianSettings, predictive, train_gaussians
 from emtdamp.baselines.keras_epochs import Trainer
 from emtdamp.baselines.mc_dropout import DropoutSettings, train_dropout
@@ -99,6 +100,8 @@ def test_a_rate_that_is_too_large_is_named():
         (lambda: GaussianSettings(members=0), "members=0; give a number above 0"),
         (lambda: train_gaussians(GaussianSettings(), np.ones(3), np.ones(3)), r"shape \(3,\)"),
         (lambda: train_gaussians(GaussianSettings(), np.ones((2, 1)), [1, np.nan]), "no finite"),
+        (lambda: ConvolutionalSettings(kl_weight=0.0), "kl_weight=0.0; give a number above 0"),
+        (lambda: convolutional.train(convolutional.POINT, np.ones((4, 9)), np.ones(4)), "N, H, W"),
         (lambda: mc_dropout.sampled(keras.Sequential(), np.ones((1, 1)), 0), "samples=0"),
     ],
 )
@@ -126,3 +129,26 @@ def test_defaults_are_the_best_of_the_table():
             f"heteroscedastic={settings.heteroscedastic},"
             f" learning_rate={settings.learning_rate}, epochs={settings.epochs}"
         )
+    for settings in (convolutional.POINT, convolutional.BAYESIAN):
+        given = f"bayesian={settings.bayesian}"
+        assert best("mnist-10000-convolutional", given) == (
+            f"{given}, learning_rate={settings.learning_rate}, kl_weight={settings.kl_weight}"
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bayesian", [False, True])
+def test_a_convolutional_network_finds_where_a_square_is(bayesian):
+    """Its draws differ where weights are Gaussians, and come again with the seed."""
+    labels = np.arange(200) % 2
+    images = 0.1 * rng.random((200, 12, 12))
+    for image, label in zip(images, labels, strict=True):
+        image[3:6, 7 * label : 7 * label + 3] = 1.0
+    settings = ConvolutionalSettings(bayesian, epochs=5, batch_size=20)
+    model = convolutional.train(settings, images, labels)
+    log_p = convolutional.sampled(model, images, 3, seed=1)
+    assert log_p.shape == (3 if bayesian else 1, 200, 2)
+    assert (np.exp(log_p).mean(axis=0).argmax(axis=1) == labels).all()
+    assert_allclose(np.exp(log_p).sum(axis=-1), 1, rtol=1e-5)
+    assert_array_equal(convolutional.sampled(model, images, 3, seed=1), log_p)
+    assert bool((log_p[0] != log_p[-1]).any()) == bayesian

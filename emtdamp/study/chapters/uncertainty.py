@@ -18,6 +18,7 @@ from emtdamp.study.headlines import WORDS
 OWN, POINT, ENSEMBLE = "em-tdamp", "adam, best", "deep ensemble"
 ORDER = (OWN, "bayes by backprop", ENSEMBLE, "mc dropout", POINT, "adam")
 DRAWN = ORDER[:-1]  # in figures; Keras's default is in the tables
+CONVOLUTIONAL = ("convolutional", "bayesian convolutional", "bayes by backprop")
 IMAGES, FEW = 10_000, 1_000
 NEURONS = (128, 64, 32, 13)
 SHORT = {POINT: "Adam", "adam": "Adam, default", ENSEMBLE: "deep ensemble"}
@@ -203,6 +204,23 @@ def falls(study: Study, part: str) -> dict[str, float]:
     }
 
 
+def convolutional(study: Study) -> pd.DataFrame:
+    """The two convolutional networks beside the Bayesian one without convolutions."""
+    scores = {
+        "accuracy": ("Accuracy, %", 2, 100),
+        "nll": ("NLL", 3, 1),
+        "ece": ("ECE", 3, 1),
+        "auroc_total": ("AUROC of clothes", 3, 1),
+    }
+    rows = []
+    for name in (name for name in CONVOLUTIONAL if len(study.of(name))):
+        row = {"Network": methods.label(name)}
+        for score, (head, digits, factor) in scores.items():
+            row[head] = study.shown(name, score, digits, factor)
+        rows.append(row | {"Numbers stored": f"{study.mean(name, 'numbers'):,.0f}"})
+    return pd.DataFrame(rows)
+
+
 def pruned() -> pd.DataFrame:
     """EM-TDAMP's scores where neurons are removed, from the study of sizes."""
     rows = []
@@ -230,8 +248,13 @@ def glued(study: Study) -> dict[str, Any]:
     apart = max(study.several, key=lambda name: study.mean(name, "auroc_epistemic"))
     part = {n: study.mean(n, "epistemic_test") / study.mean(n, "total_test") for n in study.several}
     worst = max(study.drawn, key=lambda name: study.mean(name, "confidence_turned_90"))
+    cnn, bayesian = CONVOLUTIONAL[:2]
     return {
         "seeds": len(study.of(OWN)),
+        "cnn_seeds": len(study.of(cnn)),
+        "cnn_nll": WORDS[study.against(bayesian, cnn, "nll")],
+        "cnn_auroc": WORDS[study.against(bayesian, cnn, "auroc_total", more_is_better=True)],
+        "cnn_gain": f"{100 * (study.mean(cnn, 'accuracy') - study.mean(POINT, 'accuracy')):.1f}",
         "best": label(best),
         "best_auroc": f"{study.mean(best, 'auroc_total'):.3f}",
         "own_auroc": f"{study.mean(OWN, 'auroc_total'):.3f}",
