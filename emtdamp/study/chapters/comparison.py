@@ -14,7 +14,7 @@ from emtdamp.study import claims, contests, methods, pages, plots
 from emtdamp.study.chapters import comparison_run
 
 OWN, POINT, ENSEMBLE = "em-tdamp", "adam, best", "deep ensemble"
-DRAWN = ("bayes by backprop", "ivon", "mc dropout")  # predict by networks that are drawn
+DRAWN = ("bayes by backprop", "ivon", "amp")  # have a variance for every weight, and are not ours
 FEW, MANY, PRICES = "10000 digits", "60000 digits", "prices"
 CASES = {FEW: "10,000 digits", MANY: "60,000 digits", PRICES: "house prices"}
 WHOLE = {case: contests.NETWORKS[case != PRICES][0] for case in CASES}
@@ -24,10 +24,16 @@ COLUMNS = {  # of tables: head, factor, digits
     "ece": ("ECE", 1, 4), "auroc": ("AUROC", 1, 3), "parameters": ("Parameters", 1, 0),
     "bytes": ("Bytes", 1, 0), "seconds": ("Seconds", 1, 1), "microseconds": ("µs a row", 1, 1),
 }  # fmt: skip
+COSTS = ("parameters", "bytes", "seconds", "microseconds")
 MORE_IS_BETTER = {"auroc"}
 # told apart in the figure; all others are grey
-TOLD = (OWN, "bayes by backprop", "gradual", "magnitude", ENSEMBLE, "mc dropout")
+TOLD = (OWN, "bayes by backprop", "gradual", "group lasso", ENSEMBLE, "mc dropout")
 LIMITS = {FEW: (0.03, 0.1), MANY: (0.012, 0.06)}
+
+
+def scores(case: str) -> tuple[str, ...]:
+    """How good a case's predictions are, the error first."""
+    return ("rmse", "nll") if case == PRICES else ("error", "nll", "ece", "auroc")
 
 
 class Study:
@@ -88,6 +94,22 @@ class Study:
         """How EM-TDAMP stands against all others, by neurons left, few first."""
         return {n: self.against_all(case, n, score) for n in self.sizes(case)[::-1]}
 
+    def by_bytes(self, case: str, score: str) -> dict[int, claims.Standing]:
+        """The same against networks of points that store as many bytes, in twice the neurons."""
+        found: dict[int, claims.Standing] = {}
+        for n in self.sizes(case)[::-1]:
+            ours, size = self.each(case, OWN, n, score), self.mean(case, OWN, n, "bytes")
+            others = [
+                self.each(case, name, 2 * n, score)
+                for name in self.others(case, 2 * n)
+                if abs(self.mean(case, name, 2 * n, "bytes") / size - 1) < 0.01
+            ]
+            if others:
+                found[n] = claims.overall(
+                    claims.compare(ours, other, paired=False).standing for other in others
+                )
+        return found
+
     def best(self, case: str, neurons: int, score: str, names: Iterable[str]) -> str:
         """The one of the best mean."""
         sign = -1 if score in MORE_IS_BETTER else 1
@@ -142,17 +164,13 @@ def short(method: str) -> str:
 
 def table(study: Study, case: str, neurons: int) -> pd.DataFrame:
     """A row a method at one size, the least error first."""
-    first = "rmse" if case == PRICES else "error"
+    first, *_ = shown = (*scores(case), *COSTS[1:])
     names = sorted(
         study.methods(case, neurons), key=lambda name: study.mean(case, name, neurons, first)
     )
-    scores = {
-        FEW: ("error", "nll", "ece", "auroc", "bytes", "seconds", "microseconds"),
-        PRICES: ("rmse", "nll", "bytes", "seconds", "microseconds"),
-    }[PRICES if case == PRICES else FEW]
     return pd.DataFrame(
         {"Method": short(name)}
-        | {COLUMNS[score][0]: study.shown(case, name, neurons, score) for score in scores}
+        | {COLUMNS[score][0]: study.shown(case, name, neurons, score) for score in shown}
         for name in names
     )
 
@@ -165,7 +183,7 @@ def everything(study: Study) -> pd.DataFrame:
             for name in study.methods(case, neurons):
                 row = {"Task": CASES[case], "Method": short(name), "Neurons": str(neurons)}
                 for score, (head, _, _) in COLUMNS.items():
-                    there = np.isfinite(study.each(case, name, neurons, score)).all()
+                    there = score in (*scores(case), *COSTS)
                     row[head] = study.shown(case, name, neurons, score) if there else ""
                 rows.append(row)
     return pd.DataFrame(rows)
@@ -175,7 +193,7 @@ def live(found: Mapping[str, float], study: Study, method: str, neurons: int) ->
     """A run of the page beside the study's of seed 0."""
     kept = {
         score: study.each(FEW, method, neurons, score)[0]
-        for score in ("error", "nll", "ece", "auroc", "parameters", "bytes")
+        for score in (*scores(FEW), "parameters", "bytes")
     }
     rows = []
     for score, value in kept.items():
@@ -201,19 +219,36 @@ def in_text(study: Study) -> dict[str, claims.Scalar]:
     single, whole = study.mean(FEW, POINT, WHOLE[FEW], "bytes"), WHOLE[FEW]
     for name, method in {"own": OWN, "ensemble": ENSEMBLE}.items():
         found[f"{name}_times"] = f"{study.mean(FEW, method, whole, 'bytes') / single:.0f}"
-    fast = {name: study.mean(FEW, name, whole, "microseconds") for name in (OWN, POINT, *DRAWN)}
-    found |= {f"{name.split()[0]}_us": f"{value:.0f}" for name, value in fast.items()}
-    found["own_us"], found["point_us"] = f"{fast[OWN]:.0f}", f"{fast[POINT]:.0f}"
-    found["times_slower"] = f"{fast[OWN] / fast[POINT]:.0f}"
-    for score in ("error", "nll", "ece", "auroc"):
+    for name, method in {"own": OWN, "point": POINT}.items():
+        found[f"{name}_us"] = f"{study.mean(FEW, method, whole, 'microseconds'):.0f}"
+    points = [name for name in study.others(FEW, COMPARED) if name not in DRAWN]
+    near = study.best(FEW, COMPARED, "error", points)
+    found |= {"near_best": short(near), "near_neurons": COMPARED}
+    found["near_error"] = f"{study.mean(FEW, near, COMPARED, 'error'):.1%}"
+    for name, method, n in [("small", OWN, small), ("near", near, COMPARED)]:
+        found[f"{name}_bytes"] = f"{study.mean(FEW, method, n, 'bytes') / 1000:.0f}"
+    found["bytes_standings"] = contests.spelled(study.by_bytes(FEW, "error"), "neurons")
+    for score in scores(FEW):
         found[f"{score}_standings"] = contests.spelled(study.standings(FEW, score), "neurons")
     found |= {f"seeds_{case.split()[0]}": study.seeds(case) for case in study.cases}
     prices = {n: study.best(PRICES, n, "rmse", study.methods(PRICES, n)) for n in (50, 25)}
     found |= {f"prices_best_{n}": short(name) for n, name in prices.items()}
     found |= {f"prices_{n}": study.against_all(PRICES, n, "rmse") for n in (50, 25)}
-    found["methods"] = len(study.methods(FEW, whole))
     found["rows"] = len(everything(study))
-    return found
+    return found | {"budget": _best_within(study)}
+
+
+def _best_within(study: Study, limit: int = 200_000) -> str:
+    """The least error with 10,000 digits at no more bytes than `limit`, in words."""
+    fits = [
+        (study.mean(FEW, name, n, "error"), name, n)
+        for n in study.sizes(FEW)
+        for name in study.methods(FEW, n)
+        if study.mean(FEW, name, n, "bytes") <= limit
+    ]
+    error, name, neurons = min(fits)
+    size = study.mean(FEW, name, neurons, "bytes") / 1000
+    return f"{short(name)} with {neurons} neurons and {size:.0f} kilobytes, {error:.1%}"
 
 
 def results(study: Study) -> dict[str, float]:
@@ -224,5 +259,5 @@ def results(study: Study) -> dict[str, float]:
         for neurons in study.sizes(case)
         for name in (OWN, "bayes by backprop")
         if name in study.methods(case, neurons)
-        for score in (("rmse", "nll") if case == PRICES else ("error", "nll", "ece", "auroc"))
+        for score in scores(case)
     }

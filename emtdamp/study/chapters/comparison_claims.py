@@ -12,6 +12,7 @@ from emtdamp.study.chapters.comparison import (
     PRICES,
     WHOLE,
     Study,
+    scores,
     short,
 )
 from emtdamp.study.chapters.uncertainty_mathematics import POST
@@ -33,8 +34,7 @@ def claims(study: Study) -> list[Claim]:
 def _beside(study: Study) -> list[Claim]:
     found = []
     for case in study.cases:
-        scores = ("rmse", "nll") if case == PRICES else ("error", "nll", "ece", "auroc")
-        for score in scores:
+        for score in scores(case):
             standings = study.standings(case, score)
             ours = contests.spelled(standings, "neurons")
             runs = "splits, paired" if case == PRICES else "seeds"
@@ -49,6 +49,17 @@ def _beside(study: Study) -> list[Claim]:
                     source=BOOK,
                 )
             )
+    same = study.by_bytes(FEW, "error")
+    found.append(
+        pages.versus(
+            "Every network of points with as many bytes, twice the neurons: EM-TDAMP's test error",
+            reported="ahead",
+            ours=contests.spelled(same, "neurons"),
+            standing=pages.overall(same.values()),
+            why=f"{CASES[FEW]}, against each method without variances; two standard errors",
+            source=BOOK,
+        )
+    )
     return found
 
 
