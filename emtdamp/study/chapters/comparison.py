@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from emtdamp.study import claims, contests, methods, pages, plots
 from emtdamp.study.chapters import comparison_run
 
 OWN, POINT, ENSEMBLE = "em-tdamp", "adam, best", "deep ensemble"
-DRAWN = ("bayes by backprop", "ivon", "amp")  # have a variance for every weight, and are not ours
 FEW, MANY, PRICES = "10000 digits", "60000 digits", "prices"
 CASES = {FEW: "10,000 digits", MANY: "60,000 digits", PRICES: "house prices"}
 WHOLE = {case: contests.NETWORKS[case != PRICES][0] for case in CASES}
@@ -67,6 +65,13 @@ class Study:
 
     def seeds(self, case: str) -> int:
         return int(self.rows[self.rows["case"] == case]["seed"].nunique())
+
+    def bytes_each(self, method: str) -> float:
+        """Bytes a parameter: twice as many where it has a variance."""
+        size, numbers = (
+            self.mean(FEW, method, WHOLE[FEW], score) for score in ("bytes", "parameters")
+        )
+        return size / numbers
 
     def others(self, case: str, neurons: int) -> list[str]:
         """What EM-TDAMP is compared with; with all neurons kept AMP is the same fit."""
@@ -123,14 +128,44 @@ class Study:
         return f"{text} ± {error:.{digits}f}" if error > 0 else text
 
 
+def curves(study: Study, case: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Kilobytes of the weights and test error by method, small networks first.
+
+    With 60,000 digits those of pruned networks come from the study of groups, which has more seeds.
+    """
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    if case == MANY:
+        groups: Any = pages.study("mnist-groups").query("groups == 'hidden'")
+        kept = groups["levels"].iloc[0].split()
+        mean = groups.groupby("method", sort=False).mean(numeric_only=True)
+        for name in mean.index.intersection(study.methods(FEW, WHOLE[FEW])):
+            numbers, error = (
+                mean.loc[name, [f"{score}_at_{k}" for k in kept]].to_numpy(float)
+                for score in ("parameters", "error")
+            )
+            found[name] = (study.bytes_each(name) * numbers / 1000, error)
+    for name in methods.METHODS | methods.UNCERTAIN:
+        sizes = [n for n in study.sizes(case)[::-1] if name in study.methods(case, n)]
+        if sizes and name not in found:
+            size, error = (
+                np.array([study.mean(case, name, n, score) for n in sizes])
+                for score in ("bytes", "error")
+            )
+            found[name] = (size / 1000, error)
+    return found
+
+
 def picture(study: Study) -> None:
     """Test error against the bytes of the weights, a panel a number of training images."""
-    cases = [case for case in study.cases if case != PRICES]
-    for ax, case in zip(plots.panels(len(cases), height=4.2, sharex=True), cases, strict=True):
-        for name in methods.METHODS | methods.UNCERTAIN:
-            sizes = [n for n in study.sizes(case) if name in study.methods(case, n)]
-            if sizes:
-                _line(ax, study, case, name, sizes)
+    for ax, case in zip(plots.panels(2, height=4.2, sharex=True), (FEW, MANY), strict=True):
+        for name, (size, error) in curves(study, case).items():
+            look: dict[str, Any] = {"color": "0.8", "lw": 1.2, "label": "_"}
+            if name in TOLD:
+                look = {"color": plots.COLOURS[name], "lw": 1.8, "label": short(name)}
+                look |= {"marker": "o", "ms": 5}
+            if name == OWN:
+                look |= {"lw": 3.5, "zorder": 4}
+            ax.plot(size, error, **look)
         low, high = LIMITS[case]
         ax.set(xscale="log", yscale="log", ylim=(low, high), ylabel="test error")
         ticks = [tick for tick in (0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1) if low <= tick <= high]
@@ -138,21 +173,10 @@ def picture(study: Study) -> None:
         kilobytes = [30, 100, 300, 1000, 2000]
         ax.set_xticks(kilobytes, [f"{k:g}" for k in kilobytes])
         ax.minorticks_off()
-        ax.set_title(f"{CASES[case]}", loc="left", fontsize="medium")
+        ax.set_title(CASES[case], loc="left", fontsize="medium")
         plots.end_labels(ax)
-        ax.set_xlabel("weights of the network, kilobytes")
+    ax.set_xlabel("weights of the network, kilobytes")
     plt.show()
-
-
-def _line(ax: Axes, study: Study, case: str, name: str, sizes: Sequence[int]) -> None:
-    x = [study.mean(case, name, n, "bytes") / 1000 for n in sizes]
-    y = [study.mean(case, name, n, "error") for n in sizes]
-    look: dict[str, Any] = {"color": "0.8", "lw": 1.2, "label": "_"}
-    if name in TOLD:
-        look = {"color": plots.COLOURS[name], "lw": 1.8, "label": short(name), "marker": "o"}
-    if name == OWN:
-        look |= {"lw": 3.5, "zorder": 4}
-    ax.plot(x[::-1], y[::-1], **look)
 
 
 def short(method: str) -> str:
@@ -221,12 +245,6 @@ def in_text(study: Study) -> dict[str, claims.Scalar]:
         found[f"{name}_times"] = f"{study.mean(FEW, method, whole, 'bytes') / single:.0f}"
     for name, method in {"own": OWN, "point": POINT}.items():
         found[f"{name}_us"] = f"{study.mean(FEW, method, whole, 'microseconds'):.0f}"
-    points = [name for name in study.others(FEW, COMPARED) if name not in DRAWN]
-    near = study.best(FEW, COMPARED, "error", points)
-    found |= {"near_best": short(near), "near_neurons": COMPARED}
-    found["near_error"] = f"{study.mean(FEW, near, COMPARED, 'error'):.1%}"
-    for name, method, n in [("small", OWN, small), ("near", near, COMPARED)]:
-        found[f"{name}_bytes"] = f"{study.mean(FEW, method, n, 'bytes') / 1000:.0f}"
     found["bytes_standings"] = contests.spelled(study.by_bytes(FEW, "error"), "neurons")
     for score in scores(FEW):
         found[f"{score}_standings"] = contests.spelled(study.standings(FEW, score), "neurons")
@@ -235,20 +253,19 @@ def in_text(study: Study) -> dict[str, claims.Scalar]:
     found |= {f"prices_best_{n}": short(name) for n, name in prices.items()}
     found |= {f"prices_{n}": study.against_all(PRICES, n, "rmse") for n in (50, 25)}
     found["rows"] = len(everything(study))
-    return found | {"budget": _best_within(study)}
+    found |= {f"budget_{case.split()[0]}": _best_within(study, case, 200) for case in (FEW, MANY)}
+    return found | {"answer": _best_within(study, FEW, 100)}
 
 
-def _best_within(study: Study, limit: int = 200_000) -> str:
-    """The least error with 10,000 digits at no more bytes than `limit`, in words."""
-    fits = [
-        (study.mean(FEW, name, n, "error"), name, n)
-        for n in study.sizes(FEW)
-        for name in study.methods(FEW, n)
-        if study.mean(FEW, name, n, "bytes") <= limit
-    ]
-    error, name, neurons = min(fits)
-    size = study.mean(FEW, name, neurons, "bytes") / 1000
-    return f"{short(name)} with {neurons} neurons and {size:.0f} kilobytes, {error:.1%}"
+def _best_within(study: Study, case: str, limit: float) -> str:
+    """The least error of the figure in no more kilobytes than `limit`, in words."""
+    error, name, size = min(
+        (float(error), name, float(size))
+        for name, (sizes, errors) in curves(study, case).items()
+        for size, error in zip(sizes, errors, strict=True)
+        if size <= limit
+    )
+    return f"{short(name)}'s, {error:.1%} in {size:.0f} kilobytes"
 
 
 def results(study: Study) -> dict[str, float]:
