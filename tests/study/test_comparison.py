@@ -42,6 +42,9 @@ def test_standings_are_recomputed_from_the_study():
     words = comparison_claims.SCORES
     for case in dict.fromkeys(study["case"]):
         prices = case == "prices"
+        if comparison.Study().seeds(case) < 2:
+            assert not any(comparison.CASES[case] in text for text in found if "Every" in text)
+            continue
         sizes = (50, 25) if prices else (128, 64, 32, 13)
         for score in ("rmse", "nll") if prices else ("error", "nll", "ece", "auroc"):
             verdicts = set()

@@ -225,7 +225,7 @@ def live(found: Mapping[str, float], study: Study, method: str, neurons: int) ->
         here = factor * found[f"{score}_at_{neurons}_seed_0"]
         rows.append({"Score": head, "Here": f"{here:.{digits}f}"})
         rows[-1]["In the study"] = f"{factor * value:.{digits}f}"
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).set_index("Score")
 
 
 def in_text(study: Study) -> dict[str, claims.Scalar]:
@@ -259,13 +259,13 @@ def in_text(study: Study) -> dict[str, claims.Scalar]:
 
 def _best_within(study: Study, case: str, limit: float) -> str:
     """The least error of the figure in no more kilobytes than `limit`, in words."""
-    error, name, size = min(
-        (float(error), name, float(size))
+    error, name = min(
+        (float(error), name)
         for name, (sizes, errors) in curves(study, case).items()
         for size, error in zip(sizes, errors, strict=True)
         if size <= limit
     )
-    return f"{short(name)}'s, {error:.1%} in {size:.0f} kilobytes"
+    return f"{short(name)}'s, {error:.1%}"
 
 
 def results(study: Study) -> dict[str, float]:
