@@ -157,7 +157,8 @@ def curves(study: Study, case: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def picture(study: Study) -> None:
     """Test error against the bytes of the weights, a panel a number of training images."""
-    for ax, case in zip(plots.panels(2, height=4.2, sharex=True), (FEW, MANY), strict=True):
+    axes = plots.panels(2, height=4.2, sharex=True)
+    for ax, case in zip(axes, (FEW, MANY), strict=True):
         for name, (size, error) in curves(study, case).items():
             look: dict[str, Any] = {"color": "0.8", "lw": 1.2, "label": "_"}
             if name in TOLD:
@@ -175,7 +176,7 @@ def picture(study: Study) -> None:
         ax.minorticks_off()
         ax.set_title(CASES[case], loc="left", fontsize="medium")
         plots.end_labels(ax)
-    ax.set_xlabel("weights of the network, kilobytes")
+    axes[-1].set_xlabel("weights of the network, kilobytes")
     plt.show()
 
 

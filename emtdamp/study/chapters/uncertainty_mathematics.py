@@ -171,7 +171,8 @@ def kl() -> tuple[float, float]:
     closed = 0.5 * (SD**2 + MEAN**2 - 1) - np.log(SD)
 
     def each(w: float) -> float:
-        return stats.norm.pdf(w, MEAN, SD) * (stats.norm.logpdf(w, MEAN, SD) - stats.norm.logpdf(w))
+        apart = stats.norm.logpdf(w, MEAN, SD) - stats.norm.logpdf(w)
+        return float(stats.norm.pdf(w, MEAN, SD) * apart)
 
     return float(closed), float(integrate.quad(each, -10, 10)[0])
 
