@@ -7,9 +7,10 @@ A round is a pass over the training rows. `kept` is the percentage of groups tha
 the axes of the paper's figures: of the hidden neurons, or of these and the inputs that vary.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -244,11 +245,13 @@ def model(
     kept: float = 100,
     groups: Groups = "hidden",
     seed: int = 0,
+    inflation: float | str = 1.0,
 ) -> Model:
     """The estimator of a method, not yet fitted: 784-128-10 on MNIST, 13-50-1 on Boston.
 
     `name`: one of `METHODS`. `kept`: percent, in (0, 100]; in the paper's form EM finds how
-    many neurons are left if it is 100; below, the form is steered there.
+    many neurons are left if it is 100; below, the form is steered there. `inflation`: EM-TDAMP's;
+    of many rows of classes 1 is the default, and squared errors ask for the mean alone.
     """
     hidden, batch = NETWORKS[bool(task.classes)]
     if not 0 < kept <= 100:
@@ -263,8 +266,7 @@ def model(
     }
     if name in OWN:
         kind = EMTDAMPClassifier if task.classes else EMTDAMPRegressor
-        # of many rows of classes 1 is the default, and squared errors ask for the mean alone
-        given |= {"em_iters": rounds, "inflation": 1.0}
+        given |= {"em_iters": rounds, "inflation": inflation}
         form = METHODS[name].form
         if form == "paper":
             return kind.paper(**given | ({"sparsity": "auto"} if kept == 100 else {}))
@@ -294,6 +296,43 @@ def curve(model: Model, task: runs.Task) -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="round"))
 
 
+class End(NamedTuple):
+    """A network after its training, pruned; and the processor's seconds of `fit`."""
+
+    network: GaussianNetwork
+    seconds: float
+
+
+def ends(
+    name: str,
+    task: runs.Task,
+    rounds: int,
+    percentages: Sequence[float],
+    groups: Groups = "hidden",
+    seed: int = 0,
+    inflation: float | str = 1.0,
+) -> Iterator[End]:
+    """The end of the training for each percentage of groups kept.
+
+    Methods that prune at the end are trained once, the others once for each percentage.
+    """
+    whole, seconds = None, 0.0
+    for kept in percentages:
+        if whole is None or not METHODS[name].at_the_end:
+            trained = 100 if METHODS[name].at_the_end else kept
+            whole = model(name, task, rounds, trained, groups, seed, inflation)
+            began = time.process_time()
+            whole.fit(task.x, task.y)
+            seconds = time.process_time() - began
+        now = whole
+        if METHODS[name].at_the_end:
+            assert isinstance(whole, Baseline)
+            live, neurons = (int(a.sum()) for a in whole.active_groups_)
+            now = whole.prune(left(neurons, kept), live if groups == "hidden" else left(live, kept))
+        network = now.network_ if isinstance(now, Baseline) else now.posterior_
+        yield End(network.prune(), seconds)
+
+
 def levels(
     name: str,
     task: runs.Task,
@@ -302,28 +341,13 @@ def levels(
     groups: Groups = "hidden",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`scores` at the end of the training for each percentage of groups kept.
-
-    Methods that prune at the end are trained once, the others once for each percentage.
-    """
-    whole = None
-    if METHODS[name].at_the_end:
-        whole = model(name, task, rounds, seed=seed).fit(task.x, task.y)
-        assert isinstance(whole, Baseline)
-    rows = []
-    for kept in percentages:
-        if whole is None:
-            now = model(name, task, rounds, kept, groups, seed).fit(task.x, task.y)
-        else:
-            live, neurons = (int(a.sum()) for a in whole.active_groups_)
-            now = whole.prune(left(neurons, kept), live if groups == "hidden" else left(live, kept))
-        network = now.network_ if isinstance(now, Baseline) else now.posterior_
-        network = network.prune()
-        rows.append(
-            {"neurons": int(network.active[1].sum())}
-            | {"inputs": len(network.kept_inputs), "parameters": network.parameters}
-            | scores(task, network)
-        )
+    """`scores` at the end of the training for each percentage of groups kept (`ends`)."""
+    rows = [
+        {"neurons": int(network.active[1].sum())}
+        | {"inputs": len(network.kept_inputs), "parameters": network.parameters}
+        | scores(task, network)
+        for network, _ in ends(name, task, rounds, percentages, groups, seed)
+    ]
     return pd.DataFrame(rows, index=pd.Index(percentages, name="kept"))
 
 

@@ -98,3 +98,16 @@ def test_dark_theme_is_one_click_away(watched, html: Path):
     else:
         pytest.fail("the theme did not change")
     assert watched.problems == []
+
+
+def test_a_click_on_a_heading_sorts_numbers(watched, html: Path):
+    watched.page.goto((html / "comparison.html").as_uri())
+    table = watched.page.locator("table#table-comparison")
+    heads = table.locator("thead th").all_inner_texts()
+    column = next(k for k, text in enumerate(heads) if text.startswith("Seconds"))
+    for falling in (False, True):
+        table.locator("thead th button").nth(column).click()
+        cells = table.locator(f"tbody td:nth-child({column + 1})").all_inner_texts()
+        seconds = [float(text.split()[0]) for text in cells]
+        assert len(seconds) > 5 and seconds == sorted(seconds, reverse=falling)
+    assert watched.problems == []

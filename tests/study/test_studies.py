@@ -1,5 +1,6 @@
 """The committed studies: a row of most, run again."""
 
+import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
@@ -10,6 +11,7 @@ from emtdamp.baselines.mlp_numpy import MLP
 from emtdamp.study import contests, pages, predictors, runs, uncertainty
 from emtdamp.study.chapters import (
     audit,
+    comparison_run,
     mlp_from_scratch,
     mlp_runs,
     sparse_claims,
@@ -211,3 +213,17 @@ def test_the_first_epoch_of_a_run_from_the_study_of_the_perceptron():
     for step, loss in zip(history.step[:3], history.loss[:3], strict=True):
         # rounding of another processor grows; an entry is a mean over 200 minibatches
         assert loss == pytest.approx(kept[step], rel=0.01)
+
+
+def test_a_run_from_the_comparison():
+    row = pages.study("comparison").set_index(["case", "method"]).sort_index()
+    row = row.loc["10000 digits", "adam, best"]
+    found = comparison_run.measure("adam, best", "10000 digits", [128, 13], [1])
+    for left in (128, 13):
+        for exact in ("parameters", "bytes"):
+            assert found[f"{exact}_at_{left}_seed_1"] == row[f"{exact}_at_{left}_seed_1"]
+    # another processor's rounding makes it another draw; seeds differ by less
+    assert found["error_at_128_seed_1"] == pytest.approx(row["error_at_128_seed_1"], abs=0.006)
+    assert found["nll_at_128_seed_1"] == pytest.approx(row["nll_at_128_seed_1"], abs=0.02)
+    seeds = np.std([row[f"auroc_at_128_seed_{k}"] for k in range(3)], ddof=1)
+    assert found["auroc_at_128_seed_1"] == pytest.approx(row["auroc_at_128_seed_1"], abs=4 * seeds)

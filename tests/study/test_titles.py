@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from emtdamp.study import claims, contests, pages
-from emtdamp.study.chapters import depth, mnist_groups, mnist_rounds
+from emtdamp.study.chapters import comparison, depth, mnist_groups, mnist_rounds
 
 TITLES = pages.titles(Path(__file__).parents[2] / "book")
 REPORTED = 0.9277  # the report's accuracy
@@ -99,3 +99,14 @@ def test_no_lead_on_house_prices():
     kept = [int(text) for text in ends["levels"].iloc[0].split()]
     standings = contests.boston_against_all(ends, kept, contests.worst_squares())
     assert "ahead" not in standings.values()
+
+
+def test_the_fewest_errors_neuron_for_neuron():
+    finding = "on 10,000 digits EM-TDAMP errs least, neuron for neuron"
+    assert TITLES["comparison"] == f"All methods side by side: {finding}"
+    study, case = comparison.Study(), comparison.FEW
+    assert study.sizes(case) == [128, 64, 32, 13]
+    for neurons in study.sizes(case):
+        ours = study.mean(case, "em-tdamp", neurons, "error")
+        for other in study.others(case, neurons):
+            assert ours < study.mean(case, other, neurons, "error"), (neurons, other)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy import stats
-
-from emtdamp.baselines import choose
 from emtdamp.study import pages
-from emtdamp.study.chapters import sizes, uncertainty_boston
+from emtdamp.study.chapters import sizes, uncertainty_boston, uncertainty_mathematics
 from emtdamp.study.chapters.uncertainty import (
     ENSEMBLE,
     FEW,
@@ -19,9 +15,9 @@ from emtdamp.study.chapters.uncertainty import (
     falls,
     label,
 )
+from emtdamp.study.chapters.uncertainty_mathematics import POST
 from emtdamp.study.claims import Claim
 
-POST = "post on Bayesian networks"
 DROPOUT, BACKPROP = "mc dropout", "bayes by backprop"
 
 
@@ -32,7 +28,7 @@ def claims(study: Study, fits: uncertainty_boston.Fits) -> list[Claim]:
         *_points(study),
         *_counted(study),
         *_pruning(),
-        *_mathematics(),
+        *uncertainty_mathematics.claims(),
     ]
 
 
@@ -196,54 +192,3 @@ def _pruning() -> list[Claim]:
             certain="removing weights makes more of them zero",
         ),
     ]
-
-
-def _mathematics() -> list[Claim]:
-    draws = 1_000
-    bound, total = _free_energy(draws)
-    step = 1e-6
-    slopes = [(abs(h) - abs(0.0)) / h for h in (-step, step)]
-    tried = [
-        float(row["score"])
-        for row in choose.table()
-        if row["data"] == "mnist-10000" and row["method"].startswith("Adam(")
-    ]
-    return [
-        pages.statement(
-            "The free energy is the sum over n draws of log q - log p(w) - log p(D | w)",
-            reported="the sum",
-            ours=f"{total:.1f} for {draws:,} draws; the free energy is {bound:.4f}",
-            holds=bool(np.isclose(total, bound, rtol=0.1)),
-            why="one Gaussian weight, one datum, closed form; the mean of the draws would be right",
-            source=POST,
-            certain="a sum of n draws is n times their mean: 1/n is missing",
-        ),
-        pages.statement(
-            "The L1 norm is convex and hence differentiable",
-            reported="differentiable",
-            ours=f"slopes of |w| at 0: {slopes[0]:+.0f} from below, {slopes[1]:+.0f} from above",
-            holds=slopes[0] == slopes[1],
-            why="one slope on both sides; that the corner is there is why L1 gives zeros",
-            source=POST,
-            certain="convex functions may have corners",
-        ),
-        pages.statement(
-            "Hyperparameters of backpropagation require specific tuning",
-            reported="require",
-            ours=f"NLL of Adam on held-out images {min(tried):.3f} to {max(tried):.3f}",
-            holds=max(tried) > 1.1 * min(tried),
-            why="rates and schedules that were tried, best to worst more than a tenth apart",
-            source=POST,
-        ),
-    ]
-
-
-def _free_energy(draws: int) -> tuple[float, float]:
-    """Of q = N(0.3, 0.5^2), w ~ N(0, 1), y = 1 ~ N(w, 1): in closed form, and the post's sum."""
-    mean, sd, y = 0.3, 0.5, 1.0
-    log_q = -0.5 * np.log(2 * np.pi * np.e * sd**2)
-    log_prior = -0.5 * (np.log(2 * np.pi) + mean**2 + sd**2)
-    log_y = -0.5 * (np.log(2 * np.pi) + (y - mean) ** 2 + sd**2)
-    w = mean + sd * np.random.default_rng(0).standard_normal(draws)
-    terms = stats.norm.logpdf(w, mean, sd) - stats.norm.logpdf(w) - stats.norm.logpdf(y, w)
-    return float(log_q - log_prior - log_y), float(terms.sum())
