@@ -1,6 +1,6 @@
 """A client: it answers a message with what its own rows say, and keeps nothing but them."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -19,10 +19,12 @@ from emtdamp.training.forms import Schedule
 from emtdamp.training.recipe import SMALL, Data, Recipe
 
 
-class Held(NamedTuple):
-    """Module B of a client: the priors are the server's, and stay as they came."""
+@dataclass(frozen=True)
+class Held:
+    """Module B of a client: its state is the layers' priors, the server's, and stays as it came."""
 
     def step(self, state, messages, keep):
+        """As `GroupPrior.step`."""
         return state, state, ()
 
 
@@ -43,7 +45,10 @@ class Client:
 
     def summary(self) -> Arrays:
         """Sums that the server makes the scales from: no row travels, columns' extremes do."""
-        found: Arrays = {"client": np.int32(self.number), "rows": np.int64(len(self.x))}
+        found: Arrays = {
+            "client": np.asarray(self.number, np.int32),
+            "rows": np.asarray(len(self.x), np.int64),
+        }
         for name, values in (("x", self.x), ("y", self.y)):
             if name == "y" and self.settings.classes:
                 continue
@@ -65,13 +70,11 @@ class Client:
         settings, own = self.settings, len(self.x)
         layers, done = wire.unpack(message), int(message["round"])
         reply: Arrays = {
-            "client": np.int32(self.number),
-            "round": np.int32(done),
-            "rows": np.int64(own),
-            "count": np.float64(message["count"]),
-            "noise": np.float64(0.0),
-            "noise_rows": np.float64(0.0),
-            "log_partition": np.float64(0.0),
+            "client": np.asarray(self.number, np.int32),
+            "round": np.asarray(done, np.int32),
+            "rows": np.asarray(own, np.int64),
+            "count": message["count"],
+            **{name: np.zeros([]) for name in ("noise", "noise_rows", "log_partition")},
         }
         if own == 0:
             return reply | wire.pack(layers, settings.half)
@@ -79,7 +82,7 @@ class Client:
         recipe = settings.recipe(rows, int(message["clients"]), inputs)
         steps = -(-own // recipe.batch_size)
         dtype = np.float64 if rows < SMALL else np.float32
-        schedule = settings.schedule(recipe, rows, own, done)
+        schedule = settings.schedule(recipe, rows, int(message["clients"]), own, done)
         before = float(done * settings.passes * steps)
         progress = _progress(message, layers, recipe, before, dtype)
         epoch = em.epoch_function(
@@ -98,13 +101,11 @@ class Client:
             ),
             progress,
         )
-        totals = None
+        sums = np.zeros(3)
         for number in range(done * settings.passes, (done + 1) * settings.passes):
             progress, _, totals = problem(progress, self._order(number))
             fitting.check(totals, steps, number)
-            for name in ("noise", "rows"):
-                reply["noise_rows" if name == "rows" else name] += float(getattr(totals, name))
-        assert totals is not None  # passes >= 1
+            sums += [float(totals.noise), float(totals.rows), float(totals.log_partition)]
         state = progress.state
         count = float(state.count)
         found = tuple(
@@ -112,8 +113,10 @@ class Client:
             for layer, place in zip(state.layers, _places(message, recipe), strict=True)
         )
         reply |= {
-            "count": np.float64(count),
-            "log_partition": np.float64(float(totals.log_partition) / steps),
+            "count": np.asarray(count),
+            "noise": np.asarray(sums[0]),
+            "noise_rows": np.asarray(sums[1]),
+            "log_partition": np.asarray(sums[2] / (steps * settings.passes)),
         }
         return reply | wire.pack(found, settings.half)
 

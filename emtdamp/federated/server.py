@@ -1,6 +1,9 @@
 """The server: it averages Gaussians, does the M-step, and drops groups for all clients alike."""
 
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,13 +12,14 @@ import tensorflow as tf
 from emtdamp.errors import UsageError
 from emtdamp.federated import wire
 from emtdamp.federated.aggregation import geometric_average
+from emtdamp.federated.answers import check
 from emtdamp.federated.settings import Federation
 from emtdamp.federated.wire import Arrays, Refused, Weights
 from emtdamp.messages.gaussian import Gaussian
 from emtdamp.messages.prior import ramp
 from emtdamp.network import Units
 from emtdamp.posterior import Posterior
-from emtdamp.training import starts
+from emtdamp.training import checkpoint, starts
 from emtdamp.training.recipe import SMALL
 
 SHARES = {True: 0.5, False: 0.1}  # of a column's range, as the estimators' `scaling`
@@ -29,7 +33,7 @@ class Server(NamedTuple):
     clients: int
     layers: tuple[Weights, ...]
     active: tuple[np.ndarray, ...]  # numbers of the inputs and neurons that are left
-    count: float  # minibatches in the curvature
+    counted: float  # minibatches in the curvature
     noise: float
     inputs: int  # columns of x as it comes
     columns: np.ndarray  # those that vary, (I,), with their
@@ -110,11 +114,11 @@ def _pooled(summaries: Sequence[Arrays], name: str) -> tuple[np.ndarray, np.ndar
 def message(settings: Federation, state: Server) -> Arrays:
     """What the clients get, all the same."""
     return {
-        "round": np.int32(state.round),
-        "rows": np.int64(state.rows),
-        "clients": np.int32(state.clients),
-        "count": np.float64(state.count),
-        "noise": np.float64(state.noise),
+        "round": np.asarray(state.round, np.int32),
+        "rows": np.asarray(state.rows, np.int64),
+        "clients": np.asarray(state.clients, np.int32),
+        "count": np.asarray(state.counted),
+        "noise": np.asarray(state.noise),
         "columns": state.columns.astype(np.uint32),
         "center": state.center.astype(np.float32),
         "scale": state.scale.astype(np.float32),
@@ -127,7 +131,7 @@ def message(settings: Federation, state: Server) -> Arrays:
 def evidence(settings: Federation, state: Server) -> float:
     """Ne, the minibatches behind the posterior."""
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    return settings.evidence(recipe, state.rows, state.round)
+    return settings.evidence(recipe, state.rows, state.clients, state.round)
 
 
 def server_round(
@@ -155,9 +159,12 @@ def server_round(
     info = Info(tuple(heard), refused, 0.0, 0.0, tuple(map(len, state.active)), up, down)
     if not sum(shares):
         return state, info
-    mean = lambda name: float(np.average([float(a[name]) for a in heard.values()], weights=shares))
+
+    def mean(name: str) -> float:
+        return float(np.average([float(a[name]) for a in heard.values()], weights=shares))
+
     state = _average(settings, state, [wire.unpack(a) for a in heard.values()], shares)
-    state = state._replace(count=mean("count"))
+    state = state._replace(counted=mean("count"))
     if recipe.schedule.learn_noise:
         state = state._replace(noise=_noise(settings, state, recipe, heard.values()))
     state = _drop(settings, state, recipe)
@@ -178,14 +185,13 @@ def _average(
 ) -> Server:
     """The geometric average of posteriors N(mean, 1/(Ne curvature + 1/slab))."""
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.evidence(recipe, state.rows, state.round)
+    ne = settings.evidence(recipe, state.rows, state.clients, state.round)
     layers = []
     for number, slab in enumerate(recipe.slabs(len(state.columns))):
         posteriors = []
-        for answer, rows in zip(answers, shares, strict=True):
+        for answer in answers:
             mean, curvature = answer[number]
-            counted = ne if settings.rule == "counted" else ne * rows / state.rows
-            precision = counted * curvature + 1 / slab
+            precision = ne * curvature + 1 / slab
             posteriors.append(Gaussian(precision, precision * mean))
         found = geometric_average(posteriors, shares)
         curvature = np.maximum(found.precision - 1 / slab, 0.0) / ne
@@ -211,7 +217,7 @@ def _drop(settings: Federation, state: Server, recipe) -> Server:
     sizes = (len(state.columns), *recipe.hidden)
     keep = [ramp(n, k, along) for n, k in zip(sizes, recipe.keep, strict=True)]
     slabs = recipe.slabs(len(state.columns))
-    ne, sent = settings.evidence(recipe, state.rows, state.round), []
+    ne, sent = settings.evidence(recipe, state.rows, state.clients, state.round), []
     for (mean, curvature), slab in zip(state.layers, slabs, strict=True):
         sent.append(
             Gaussian(*map(tf.constant, (ne * curvature, mean * (ne * curvature + 1 / slab))))
@@ -228,52 +234,45 @@ def _drop(settings: Federation, state: Server, recipe) -> Server:
     return state._replace(active=active, layers=tuple(layers))
 
 
-def check(settings: Federation, state: Server, client: int, answer: Arrays) -> None:
-    """Raise Refused for an answer that the posterior must not be averaged with."""
-
-    def refuse(why: str) -> None:
-        raise Refused(f"client {client}: {why}")
-
-    expected = wire.pack(state.layers, settings.half)
-    scalars = ("client", "round", "rows", "count", "noise", "noise_rows", "log_partition")
-    if missing := sorted({*expected, *scalars} - {*answer}):
-        refuse(f"{', '.join(missing)} is missing")
-    if int(answer["round"]) != state.round:
-        refuse(f"answers round {int(answer['round']) + 1}, this is round {state.round + 1}")
-    if not 0 <= int(answer["rows"]) <= state.rows:
-        refuse(f"says it has {int(answer['rows'])} rows; all clients together have {state.rows}")
-    for name, array in expected.items():
-        got = np.asarray(answer[name])
-        if got.shape != array.shape or got.dtype != array.dtype:
-            refuse(f"{name} is {got.dtype}{got.shape}, not {array.dtype}{array.shape}")
-    for name in {*expected, *scalars}:
-        if not np.isfinite(answer[name]).all():
-            refuse(f"{name} is not finite")
-    if int(answer["rows"]) == 0:
-        return
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    steps = settings.passes * -(-int(answer["rows"]) // settings.batch_size)
-    found = wire.unpack(answer)
-    for number, (old, new) in enumerate(zip(state.layers, found, strict=True)):
-        fan_in = len(state.columns) if number == 0 else recipe.hidden[number - 1]
-        reach = steps * recipe.schedule.clip * (2 / (fan_in + 1)) ** 0.5 + 1e-2
-        moved = float(np.abs(new.mean - old.mean).max())
-        if moved > 1.01 * reach:
-            refuse(f"a mean of layer {number + 1} moved by {moved:.3g}; {reach:.3g} is possible")
-        if new.curvature.min() < 0:
-            refuse(f"layer {number + 1} has a negative precision, {new.curvature.min():.3g}")
-        ratio = float(new.curvature.mean() / old.curvature.mean())
-        if not 1 / MOST_CHANGE < ratio < MOST_CHANGE:
-            refuse(f"the precision of layer {number + 1} changed by a factor of {ratio:.3g}")
+def save(state: Server, path: str | Path) -> Path:
+    """Write it to `path`, whole or not at all."""
+    arrays = {
+        name: np.asarray(value)
+        for name, value in state._asdict().items()
+        if name not in ("layers", "active")
+    }
+    for number, (weights, groups) in enumerate(zip(state.layers, state.active, strict=True)):
+        arrays |= {f"{name}.{number}": value for name, value in weights._asdict().items()}
+        arrays[f"active.{number}"] = groups
+    return checkpoint.write(arrays, path)
 
 
-MOST_CHANGE = 1e3  # of a layer's mean precision in a round
+def load(settings: Federation, path: str | Path) -> Server:
+    """Read what `save` wrote; `loop.run` goes on from it as if nothing had come between.
+
+    Raises UsageError for other files and other networks, FileNotFoundError for none.
+    """
+    try:
+        with Path(path).open("rb") as raw:
+            arrays = dict(np.load(raw, allow_pickle=False))
+        layers = wire.unpack(arrays)
+        active = tuple(arrays[f"active.{number}"] for number in range(len(layers)))
+        others = {name: arrays[name] for name in Server._fields if name not in ("layers", "active")}
+    except (TypeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(f"{path} is no file that server.save wrote: {error}") from error
+    others |= {name: int(others[name]) for name in ("round", "rows", "clients", "inputs")}
+    others |= {name: float(others[name]) for name in ("counted", "noise")}
+    state = Server(layers=layers, active=active, **others)
+    wanted = (*settings.hidden, settings.outputs)
+    if len(layers) != len(wanted) or layers[-1].mean.shape[1] != settings.outputs:
+        raise UsageError(f"{path} is not of a network of {wanted} neurons and outputs")
+    return state
 
 
 def posterior(settings: Federation, state: Server) -> Posterior:
     """The posterior of the network, for x and y as they came to the clients."""
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.evidence(recipe, state.rows, state.round)
+    ne = settings.evidence(recipe, state.rows, state.clients, state.round)
     sizes = (len(state.columns), *recipe.hidden, recipe.outputs)
     ends = [*state.active[1:], np.arange(recipe.outputs)]
     dtype = np.float64 if state.rows < SMALL else np.float32

@@ -104,32 +104,31 @@ class Federation:
         """Of all clients together, a pass."""
         return rows / self.batch_size
 
-    def evidence(self, recipe: Recipe, rows: int, done: float) -> float:
+    def evidence(self, recipe: Recipe, rows: int, clients: int, done: float) -> float:
         """Ne, minibatches behind the posterior after `done` rounds: what was seen, in a window."""
         schedule, steps = recipe.schedule, self.minibatches(rows)
         width = schedule.width_start * (schedule.width_end / schedule.width_start) ** (
             done / self.rounds
         )
-        return min(schedule.prior_count + done * self.passes * steps, width * steps)
+        seen = min(schedule.prior_count + done * self.passes * steps, width * steps)
+        return seen if self.rule == "counted" else seen / clients
 
-    def schedule(self, recipe: Recipe, rows: int, own: int, done: int) -> Schedule:
+    def schedule(self, recipe: Recipe, rows: int, clients: int, own: int, done: int) -> Schedule:
         """Of a client with `own` rows, in the round after `done`.
 
         The epoch counts evidence in the client's own passes: windows are longer by n/n_k, and what
         all clients have seen before this round is there at its start.
         """
         steps = -(-own // self.batch_size)
-        more = self.minibatches(rows) / steps if self.rule == "counted" else 1.0
-        share = 1.0 if self.rule == "counted" else own / rows
-        seen = done * self.passes
-        before = share * seen * self.minibatches(rows) - seen * steps
+        others = 1.0 if self.rule == "counted" else 1 / clients
+        more, seen = others * self.minibatches(rows) / steps, done * self.passes
         given = recipe.schedule
         return given._replace(
             total=float(self.rounds * self.passes * steps),
             memory=max(given.memory, recipes.MIN_MEMORY / steps),
             width_start=given.width_start * more,
             width_end=given.width_end * more,
-            prior_count=given.prior_count + before,
+            prior_count=others * given.prior_count + (more - 1.0) * seen * steps,
             learn_noise=0.0,  # the server's
             new_until=float(steps),
         )
