@@ -25,8 +25,16 @@ from emtdamp.federated.wire import Arrays
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # read at import: nothing is sent home
 try:
-    from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord
-    from flwr.app import MessageType, RecordDict
+    from flwr.app import (
+        Array,
+        ArrayRecord,
+        ConfigRecord,
+        Context,
+        Message,
+        MessageType,
+        MetricRecord,
+        RecordDict,
+    )
     from flwr.clientapp import ClientApp
     from flwr.serverapp import Grid, ServerApp
     from flwr.serverapp.strategy import Strategy

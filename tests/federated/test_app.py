@@ -203,7 +203,7 @@ def test_a_node_reads_its_rows(tmp_path):
     assert found.number == 1 and found.settings == SETTINGS
     assert_array_equal(found.x, x)
     np.savez(path, x=x)
-    with pytest.raises(UsageError, match="give an .npz of x, y"):
+    with pytest.raises(UsageError, match=r"give an \.npz of x, y"):
         app.of_node(Context(1, 0, {"client": 1, "rows": str(path)}, RecordDict(), CONFIG))
 
 
