@@ -1,6 +1,7 @@
 """A client: it answers a message with what its own rows say, and keeps nothing but them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,8 +29,8 @@ class Held:
         return state, state, ()
 
 
-import os
 AVG = False
+
 
 class Client:
     """Rows x (B, N) and their y, as `Federation` has it, of the client `number` (from 0).
@@ -194,5 +195,5 @@ def _progress(
         tf.constant(float(value), dtype) for value in (message["noise"], count, k, 1.0)
     )
     state = State(tuple(made), noise, count)
-    # with `Held`, module B's state is the layers' priors
-    return em.Progress(state, tuple(layer.mean for layer in made), tuple(priors), k, one)
+    held: Any = tuple(priors)  # with `Held`, module B's state is the layers' priors
+    return em.Progress(state, tuple(layer.mean for layer in made), held, k, one)

@@ -47,7 +47,7 @@ def test_one_client_is_a_fit_of_all_rows(monkeypatch):
     recipe = SETTINGS.recipe(90, 1, 3)
     data = Data(scaling(x, np.ones(90), 0.5)(x), y.astype(np.int32), np.ones(90))
     # each round starts with no velocity
-    progress = starts.start(recipe, 3, SETTINGS.seed)
+    progress, trained = starts.start(recipe, 3, SETTINGS.seed), None
     for number in range(3):
         trained = fitting.train(data, recipe, SETTINGS.seed, progress, until=number + 1)
         progress = trained.progress
@@ -59,8 +59,9 @@ def test_one_client_is_a_fit_of_all_rows(monkeypatch):
         mean, precision = (starts.without_padding(a, len(ours.mean) - 1) for a in theirs[:2])
         assert_allclose(ours.mean, mean, rtol=1e-5, atol=1e-6)
         assert_allclose(ours.curvature, precision / progress.state.count, rtol=1e-5)
-    var = trained.posterior.var
-    for ours, theirs in zip(server.posterior(SETTINGS, found).var, var, strict=True):
+    assert trained is not None
+    both = server.posterior(SETTINGS, found).var, trained.posterior.var
+    for ours, theirs in zip(*both, strict=True):
         assert_allclose(ours, theirs, rtol=1e-5)
 
 
