@@ -1,6 +1,7 @@
 """A client: it answers a message with what its own rows say, and keeps nothing but them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +27,9 @@ class Held:
     def step(self, state, messages, keep):
         """As `GroupPrior.step`."""
         return state, state, ()
+
+
+AVG = False
 
 
 class Client:
@@ -109,8 +113,13 @@ class Client:
         state = progress.state
         count = float(state.count)
         found = tuple(
-            Weights(layer.mean.numpy()[place], layer.precision.numpy()[place] / count)
-            for layer, place in zip(state.layers, _places(message, recipe), strict=True)
+            Weights(mean.numpy()[place], layer.precision.numpy()[place] / count)
+            for mean, layer, place in zip(
+                progress.average if AVG else [a.mean for a in state.layers],
+                state.layers,
+                _places(message, recipe),
+                strict=True,
+            )
         )
         reply |= {
             "count": np.asarray(count),
@@ -186,5 +195,5 @@ def _progress(
         tf.constant(float(value), dtype) for value in (message["noise"], count, k, 1.0)
     )
     state = State(tuple(made), noise, count)
-    # with `Held`, module B's state is the layers' priors
-    return em.Progress(state, tuple(layer.mean for layer in made), tuple(priors), k, one)
+    held: Any = tuple(priors)  # with `Held`, module B's state is the layers' priors
+    return em.Progress(state, tuple(layer.mean for layer in made), held, k, one)

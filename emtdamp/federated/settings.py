@@ -1,7 +1,7 @@
 """What server and clients agree on beforehand."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -75,16 +75,15 @@ class Federation:
         if self.sparsity == "auto":
             raise UsageError("sparsity='auto'; the server needs a number in [0, 1)")
 
-    def _parameters(self) -> dict:
+    def _parameters(self) -> dict[str, Any]:
         kind = EMTDAMPClassifier if self.classes else EMTDAMPRegressor
-        estimator = kind(
-            self.hidden,
-            sparsity=self.sparsity,
-            batch_size=self.batch_size,
-            em_iters=self.rounds * self.passes,
-            random_state=self.seed,
-        )
-        return estimator.get_params()
+        return kind().get_params() | {
+            "hidden_layer_sizes": self.hidden,
+            "sparsity": self.sparsity,
+            "batch_size": self.batch_size,
+            "em_iters": self.rounds * self.passes,
+            "random_state": self.seed,
+        }
 
     def recipe(self, rows: int, clients: int, inputs: int) -> Recipe:
         """How a client of rows/clients rows trains, so as to end where all rows would."""
