@@ -258,11 +258,12 @@ def _awaited(grid: Grid, clients: int, patience: float) -> Sequence[int]:
     return nodes
 
 
-def server_app(report: Report | None = None) -> ServerApp:
+def server_app(report: Report | None = None, start: Server | None = None) -> ServerApp:
     """The app of the server, for the run's configuration: `Federation`'s settings and `APP`.
 
     With `out`, a folder of this machine, the state is kept there after every round
-    (`state.npz`, from which the next run goes on), and in the end `posterior.npz`.
+    (`state.npz`, from which the next run goes on), and in the end `posterior.npz`. `start`: a state
+    to go on from.
     """
     app = ServerApp()
 
@@ -272,13 +273,13 @@ def server_app(report: Report | None = None) -> ServerApp:
         settings, patience = settings_of(config), float(config["patience"])
         out = Path(str(config["out"])) if config["out"] else None
         kept = out / "state.npz" if out else None
-        state = ends.load(settings, kept) if kept and kept.exists() else None
+        state = ends.load(settings, kept) if kept and kept.exists() else start
         numbers: dict[int, int] = {}
         if state is None:
             state, numbers = begin(settings, grid, int(config["clients"]), patience)
         else:
             _awaited(grid, state.clients, patience)
-            LOG.info("goes on after round %d, from %s", state.round, kept)
+            LOG.info("goes on after round %d", state.round)
 
         def done(state: Server, info: Info) -> None:
             if kept:

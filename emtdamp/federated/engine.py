@@ -74,9 +74,10 @@ def run(
     settings: Federation,
     clients: Sequence[Client],
     report: Callable[[Server, Info], None] | None = None,
+    state: Server | None = None,
 ) -> Server:
     """As `loop.run`, by Flower's apps: the same state after all rounds."""
-    states: list[Server] = []
+    states = [] if state is None else [state]
 
     def kept(state: Server, info: Info) -> None:
         states[:] = [state]
@@ -88,6 +89,6 @@ def run(
     config = {name.replace("_", "-"): value for name, value in asdict(settings).items()}
     config["hidden"] = ",".join(map(str, settings.hidden))
     context = Context(1, 0, {}, RecordDict(), {**config, "clients": len(clients)})
-    logging.getLogger("flwr").setLevel(logging.WARNING)  # its lines an answer are not this run's
-    app.server_app(kept)(grid, context)
+    logging.getLogger("flwr").setLevel(logging.ERROR)  # the report has it all
+    app.server_app(kept, state)(grid, context)
     return states[-1]

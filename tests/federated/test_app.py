@@ -99,6 +99,7 @@ def test_flower_and_the_loop_end_with_the_same_numbers(clients, by_loop):
         same(one, two)
         assert info == other
     assert len(state.active[1]) == 4  # pruned for all clients alike
+    same(engine.run(SETTINGS, clients, state=seen[0][0]), state)
 
 
 @pytest.mark.slow
