@@ -150,3 +150,21 @@ def test_a_federation_of_processes_goes_on_without_one_that_is_killed(machines, 
     found = load_posterior(out / "posterior.npz")
     for ours, theirs in zip(found.mean + found.var, expected.mean + expected.var, strict=True):
         assert_allclose(ours, theirs, rtol=2e-3, atol=1e-5)  # to the half precision that travels
+
+
+@pytest.mark.slow
+def test_a_port_in_use_and_a_server_that_is_not_there_are_told(machines):
+    """Flower's own words, which the page on several machines quotes."""
+    (port,) = free_ports(1)
+    node = machines.start(
+        "node", "flower-supernode", "--insecure", "--superlink", f"127.0.0.1:{port}",
+        "--max-wait-time", "1", "--port", str(free_ports(1)[0]),
+    )  # fmt: skip
+    assert node.wait(timeout=300) == 1
+    assert machines.said("node", "could not establish a connection to the SuperLink")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        link = machines.start("link", "flower-superlink", "--insecure", "--port", str(port))
+        assert link.wait(timeout=300) == 1
+    assert machines.said("link", "address already in use")
