@@ -29,9 +29,6 @@ class Held:
         return state, state, ()
 
 
-AVG = False
-
-
 class Client:
     """Rows x (B, N) and their y, as `Federation` has it, of the client `number` (from 0).
 
@@ -113,13 +110,8 @@ class Client:
         state = progress.state
         count = float(state.count)
         found = tuple(
-            Weights(mean.numpy()[place], layer.precision.numpy()[place] / count)
-            for mean, layer, place in zip(
-                progress.average if AVG else [a.mean for a in state.layers],
-                state.layers,
-                _places(message, recipe),
-                strict=True,
-            )
+            Weights(layer.mean.numpy()[place], layer.precision.numpy()[place] / count)
+            for layer, place in zip(state.layers, _places(message, recipe), strict=True)
         )
         reply |= {
             "count": np.asarray(count),

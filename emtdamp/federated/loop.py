@@ -45,11 +45,17 @@ def run(
     report: Callable[[Server, Info], None] | None = None,
     state: Server | None = None,
     ask: Ask = Client.answer,
+    until: int | None = None,
 ) -> Server:
-    """The state after all rounds, from `state` on, by default from the start."""
+    """The state after `until` rounds, by default all, from `state` on, by default from the start.
+
+    `report` gets the state and the Info of each round as it ends; `server.save` there is all that
+    a server needs to go on after it was stopped. `ask`: how a client is asked; one that raises
+    EmtdampError or OSError (a lost connection, a time that ran out) has no say in the round.
+    """
     if state is None:
         state = server.begin(settings, [client.summary() for client in clients])
-    while state.round < settings.rounds:
+    while state.round < (settings.rounds if until is None else until):
         answers = ask_all(clients, server.message(settings, state), ask)
         state, info = server.server_round(settings, state, answers)
         if report is not None:

@@ -131,18 +131,7 @@ def test_a_client_that_missed_rounds_comes_back():
 @pytest.mark.parametrize("done", [0, 1, 2])
 def test_a_server_that_stopped_goes_on_with_the_same_numbers(tmp_path, done):
     whole = run(SETTINGS, clients())
-    kept = []
-
-    def stop(state, info):
-        kept.append(server.save(state, tmp_path / "server.npz"))
-        if state.round == done:
-            raise KeyboardInterrupt
-
-    if done:
-        with pytest.raises(KeyboardInterrupt):
-            run(SETTINGS, clients(), stop)
-    else:
-        server.save(begun(), tmp_path / "server.npz")
+    server.save(run(SETTINGS, clients(), until=done), tmp_path / "server.npz")
     state = server.load(SETTINGS, tmp_path / "server.npz")
     assert state.round == done
     again = run(SETTINGS, clients(), state=state)
