@@ -201,6 +201,12 @@ def add_federate(commands: Any) -> None:
         help="how rows are dealt out: iid, or dirichlet:ALPHA, the more skewed by label the "
         "smaller ALPHA is",
     )
+    add(
+        "--engine",
+        choices=["loop", "flower"],
+        default="loop",
+        help="what carries the messages: a loop, or Flower's apps; the numbers are the same",
+    )
     add("--hidden", type=whole_number(), default=128, metavar="N", help="hidden neurons")
     add("--batch-size", type=whole_number(), default=100, metavar="N", help="rows a step")
     add("--sparsity", type=fraction, default=0.0, metavar="S", help="share of neurons to prune")

@@ -45,11 +45,14 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
 
     from emtdamp.federated import server
     from emtdamp.federated.loop import Rows, make_clients
-    from emtdamp.federated.loop import run as run_loop
     from emtdamp.federated.partition import partition
     from emtdamp.federated.settings import Federation
     from emtdamp.study import runs
 
+    if args.engine == "flower":
+        from emtdamp.federated import engine  # says what to install where Flower is not
+    else:
+        from emtdamp.federated import loop as engine
     settings = Federation(
         hidden=(args.hidden,),
         rounds=args.rounds,
@@ -93,7 +96,7 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
             print(f"refused: {reason}", file=sys.stderr)
 
     clients = make_clients(settings, [Rows(task.x[part], task.y[part]) for part in parts])
-    state = run_loop(settings, clients, watch, state)
+    state = engine.run(settings, clients, watch, state)
     posterior = server.posterior(settings, state).prune()
     predicted = runs.predict(task, posterior)
     scores = runs.score(task, predicted)
@@ -101,7 +104,7 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "config": {
             "data": args.data,
-            "engine": "loop",
+            "engine": args.engine,
             "train_size": args.train_size,
             "clients": args.clients,
             "partition": args.partition,
