@@ -1,7 +1,6 @@
 """Flower carries what the plain loop carries: the same numbers, and failures told by client."""
 
 import dataclasses
-import importlib
 import logging
 import sys
 import tomllib
@@ -16,6 +15,8 @@ pytest.importorskip("flwr", reason="the extra `federated` is not installed")
 from flwr.app import Context, RecordDict
 from flwr.serverapp.strategy import Strategy
 
+import emtdamp.federated
+from emtdamp import cli
 from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.federated import app, engine, loop, server
 from emtdamp.federated.client import Client
@@ -225,9 +226,13 @@ def test_a_message_that_is_none():
         app.unpack(RecordDict())
 
 
-def test_without_flower_the_error_says_what_to_install(monkeypatch):
-    for name in ("flwr.app", "emtdamp.federated.app"):
-        monkeypatch.delitem(sys.modules, name)
+def test_without_flower_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
+    for name in ("app", "engine"):
+        monkeypatch.delitem(sys.modules, f"emtdamp.federated.{name}")
+        monkeypatch.delattr(emtdamp.federated, name)
     monkeypatch.setitem(sys.modules, "flwr.app", None)
-    with pytest.raises(UsageError, match=r"pip install 'emtdamp\[federated\]'"):
-        importlib.import_module("emtdamp.federated.app")
+    out = tmp_path / "out"
+    assert cli.main(["federate", "mnist", "--engine", "flower", "--out", str(out)]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "pip install 'emtdamp[federated]'" in said and "\n" not in said
+    assert not out.exists()
