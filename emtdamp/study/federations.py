@@ -178,12 +178,15 @@ def candidates() -> Iterator[Candidate]:
     """All that is tried."""
     for rate, schedule, standardize in product((1e-3, 3e-3), ("constant", "cosine"), (False, True)):
         yield Candidate("iid", 1, 100, Adam(rate, schedule), standardize)
-    for rate, schedule in product((1e-3, 3e-3), ("constant", "cosine")):
+    for rate, schedule in product((1e-2, 2e-2), ("constant", "cosine")):
+        yield Candidate("iid", 1, 100, Adam(rate, schedule), standardize=True)
+    for rate, schedule in product((3e-3, 1e-2), ("constant", "cosine")):
         yield Candidate("dirichlet:0.3", 1, 100, Adam(rate, schedule), standardize=True)
-    for rate in (1e-3, 3e-3):
+    for rate in (3e-3, 1e-2):
         yield Candidate("iid", 3, 100, Adam(rate), standardize=True)
-        yield Candidate("iid", 1, 50, Gradual(rate), standardize=True)
-        yield Candidate("iid", 1, 50, GroupLasso(rate, penalty=0.1), standardize=True)
+        yield Candidate("iid", 3, 100, Adam(rate, "constant"), standardize=True)
+        yield Candidate("iid", 1, 50, Gradual(rate, "constant"), standardize=True)
+        yield Candidate("iid", 1, 50, GroupLasso(rate, "constant", penalty=0.1), standardize=True)
 
 
 def choose() -> None:
