@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from emtdamp.errors import UsageError
+
 NOTES = {
     "test_accuracy": "posterior predictive of the pruned network, as all of these",
     "bytes": "from and to all clients, in all rounds",
@@ -66,6 +68,11 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
     state = None
     if args.state is not None and args.state.exists():
         state = server.load(settings, args.state)
+        if (state.rows, state.clients) != (args.train_size, args.clients):
+            raise UsageError(
+                f"{args.state} is of {state.clients} clients with {state.rows} images; give "
+                f"--clients {state.clients} --train-size {state.rows}, or another file"
+            )
         print(f"going on after round {state.round} of {args.state}", file=sys.stderr)
     rows: list[dict[str, Any]] = []
     began = time.perf_counter()

@@ -124,7 +124,7 @@ class FedAvg:
 def _padded(plan: Plan, order: np.ndarray, place: Sequence[int] | np.ndarray) -> list[tf.Tensor]:
     """What the epoch is called with for these minibatches; the steps added move nothing."""
     more = STEPS - len(order)
-    index = np.append(np.asarray(place, int), [0] * more)
+    index = np.pad(np.asarray(place, int), (0, more))
     real = np.arange(STEPS) < len(order)
     return [
         tf.constant(

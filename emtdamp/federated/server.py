@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from emtdamp.errors import UsageError
+from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.federated import wire
 from emtdamp.federated.aggregation import geometric_average
 from emtdamp.federated.answers import check
@@ -235,7 +235,7 @@ def _drop(settings: Federation, state: Server, recipe) -> Server:
 
 
 def save(state: Server, path: str | Path) -> Path:
-    """Write it to `path`, whole or not at all."""
+    """Write it to `path`, whole or not at all; EmtdampError where that cannot be."""
     arrays = {
         name: np.asarray(value)
         for name, value in state._asdict().items()
@@ -244,7 +244,10 @@ def save(state: Server, path: str | Path) -> Path:
     for number, (weights, groups) in enumerate(zip(state.layers, state.active, strict=True)):
         arrays |= {f"{name}.{number}": value for name, value in weights._asdict().items()}
         arrays[f"active.{number}"] = groups
-    return checkpoint.write(arrays, path)
+    try:
+        return checkpoint.write(arrays, path)
+    except OSError as error:
+        raise EmtdampError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def load(settings: Federation, path: str | Path) -> Server:

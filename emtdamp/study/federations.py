@@ -36,16 +36,32 @@ KINDS: dict[str, type[Adam]] = {
     "fedavg, group lasso": GroupLasso,
 }
 
+LABELS = {
+    "em-tdamp": "EM-TDAMP",
+    "em-tdamp, plain": "EM-TDAMP, rows counted once",
+    "fedavg": "FedAvg",
+    "fedavg, gradual": "FedAvg, gradual pruning",
+    "fedavg, group lasso": "FedAvg, group lasso",
+}
+COLOURED = {  # whose colour a method has in figures
+    "em-tdamp": "em-tdamp",
+    "em-tdamp, plain": "paper",
+    "fedavg": "adam, best",
+    "fedavg, gradual": "gradual",
+    "fedavg, group lasso": "group lasso",
+}
+
 
 def ours(task: runs.Task, parts: Sequence[np.ndarray], settings: Federation) -> pd.DataFrame:
     """EM-TDAMP: `contests.scores` after each round, and all bytes sent until then."""
     rows: list[dict[str, float]] = []
+    owned = [Rows(task.x[part], task.y[part]) for part in parts]
 
     def watch(state: Server, info: Info) -> None:
         found = contests.scores(task, server.posterior(settings, state).prune())
         rows.append(found | {"bytes": float(info.bytes_up + info.bytes_down)})
 
-    run(settings, make_clients(settings, [Rows(task.x[p], task.y[p]) for p in parts]), watch)
+    run(settings, make_clients(settings, owned), watch)
     return _curve(rows)
 
 
@@ -89,15 +105,9 @@ def _curve(rows: list[dict[str, float]]) -> pd.DataFrame:
 
 
 def curve(
-    method: str,
-    task: runs.Task,
-    kind: str,
-    clients: int,
-    rounds: int,
-    passes: int,
-    kept: float,
+    method: str, task: runs.Task, kind: str, clients: int, rounds: int, passes: int, kept: float,
     seed: int,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """A method's rounds. `method`: em-tdamp, em-tdamp plain, or one of `KINDS`; `kind`: of
     `partition`; `kept`: percent of the neurons that are left at the end.
 
@@ -168,12 +178,15 @@ def candidates() -> Iterator[Candidate]:
     """All that is tried."""
     for rate, schedule, standardize in product((1e-3, 3e-3), ("constant", "cosine"), (False, True)):
         yield Candidate("iid", 1, 100, Adam(rate, schedule), standardize)
-    for rate, schedule in product((1e-3, 3e-3), ("constant", "cosine")):
+    for rate, schedule in product((1e-2, 2e-2), ("constant", "cosine")):
+        yield Candidate("iid", 1, 100, Adam(rate, schedule), standardize=True)
+    for rate, schedule in product((3e-3, 1e-2), ("constant", "cosine")):
         yield Candidate("dirichlet:0.3", 1, 100, Adam(rate, schedule), standardize=True)
-    for rate in (1e-3, 3e-3):
+    for rate in (3e-3, 1e-2):
         yield Candidate("iid", 3, 100, Adam(rate), standardize=True)
-        yield Candidate("iid", 1, 50, Gradual(rate), standardize=True)
-        yield Candidate("iid", 1, 50, GroupLasso(rate, penalty=0.1), standardize=True)
+        yield Candidate("iid", 3, 100, Adam(rate, "constant"), standardize=True)
+        yield Candidate("iid", 1, 50, Gradual(rate, "constant"), standardize=True)
+        yield Candidate("iid", 1, 50, GroupLasso(rate, "constant", penalty=0.1), standardize=True)
 
 
 def choose() -> None:
