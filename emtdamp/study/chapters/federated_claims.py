@@ -58,6 +58,7 @@ def claims(study: Study) -> list[pages.Claim]:
                 or "one seed only",
                 standing=pages.overall(standings),
                 why="test error, two standard errors of the difference",
+                source="this book" if ours == OURS_SKEWED else "paper's figures",
             )
         )
     whole, half = (float(study.mean(case, "error")[end - 1]) for case in (OURS, OURS_HALF))
@@ -82,6 +83,7 @@ def claims(study: Study) -> list[pages.Claim]:
                 study.standing(OURS_HALF, case, "error", end) for case in rivals
             ),
             why="test error at the end, two standard errors; SNIP was not run",
+            source="paper's figures",
         )
     )
     read: Any = contests.reported("fed_mnist_error").query("method == 'em-tdamp'")
