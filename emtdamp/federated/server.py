@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from emtdamp.messages.prior import ramp
 from emtdamp.network import Units
 from emtdamp.posterior import Posterior
 from emtdamp.training import checkpoint, starts
-from emtdamp.training.recipe import SMALL
+from emtdamp.training.recipe import SMALL, Recipe
 
 SHARES = {True: 0.5, False: 0.1}  # of a column's range, as the estimators' `scaling`
 
@@ -199,7 +199,9 @@ def _average(
     return state._replace(layers=tuple(layers))
 
 
-def _noise(settings: Federation, state: Server, recipe, answers) -> float:
+def _noise(
+    settings: Federation, state: Server, recipe: Recipe, answers: Collection[Arrays]
+) -> float:
     """EM for v, as `em.learnt_noise` has it, from the clients' sums."""
     total = sum(float(a["noise"]) for a in answers)
     rows = sum(float(a["noise_rows"]) for a in answers)
@@ -208,7 +210,7 @@ def _noise(settings: Federation, state: Server, recipe, answers) -> float:
     return max(state.noise + share * (total / rows - state.noise), recipe.schedule.noise_least)
 
 
-def _drop(settings: Federation, state: Server, recipe) -> Server:
+def _drop(settings: Federation, state: Server, recipe: Recipe) -> Server:
     """The groups with the highest evidence stay, as many as the ramp says; the others are gone."""
     if not settings.sparsity:
         return state
@@ -219,9 +221,8 @@ def _drop(settings: Federation, state: Server, recipe) -> Server:
     slabs = recipe.slabs(len(state.columns))
     ne, sent = settings.evidence(recipe, state.rows, state.clients, state.round), []
     for (mean, curvature), slab in zip(state.layers, slabs, strict=True):
-        sent.append(
-            Gaussian(*map(tf.constant, (ne * curvature, mean * (ne * curvature + 1 / slab))))
-        )
+        precision = ne * curvature
+        sent.append(Gaussian(tf.constant(precision), tf.constant(mean * (precision + 1 / slab))))
     module = recipe.module
     prior = module.init(slabs, [len(groups) for groups in state.active])
     left = [np.flatnonzero(odds > 0) for odds in module.step(prior, sent, keep)[2].log_odds]

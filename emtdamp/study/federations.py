@@ -180,13 +180,12 @@ def candidates() -> Iterator[Candidate]:
         yield Candidate("iid", 1, 100, Adam(rate, schedule), standardize)
     for rate, schedule in product((1e-2, 2e-2), ("constant", "cosine")):
         yield Candidate("iid", 1, 100, Adam(rate, schedule), standardize=True)
-    for rate, schedule in product((3e-3, 1e-2), ("constant", "cosine")):
-        yield Candidate("dirichlet:0.3", 1, 100, Adam(rate, schedule), standardize=True)
+    yield Candidate("dirichlet:0.3", 1, 100, Adam(3e-3, "constant"), standardize=True)
     for rate in (3e-3, 1e-2):
+        yield Candidate("dirichlet:0.3", 1, 100, Adam(rate), standardize=True)
         yield Candidate("iid", 3, 100, Adam(rate), standardize=True)
-        yield Candidate("iid", 3, 100, Adam(rate, "constant"), standardize=True)
-        yield Candidate("iid", 1, 50, Gradual(rate, "constant"), standardize=True)
-        yield Candidate("iid", 1, 50, GroupLasso(rate, "constant", penalty=0.1), standardize=True)
+    yield Candidate("iid", 1, 50, Gradual(1e-2), standardize=True)
+    yield Candidate("iid", 1, 50, GroupLasso(1e-2, penalty=0.1), standardize=True)
 
 
 def choose() -> None:

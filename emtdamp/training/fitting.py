@@ -234,6 +234,7 @@ def evaluate(posterior: Posterior, data: Data) -> float:
 
 
 def padded(data: Data, shape: tuple[int, int], dtype: type) -> Batch:
+    """The data in arrays of this many rows and inputs: rows of weight 0, inputs that are 0."""
     rows, inputs = data.x.shape
     more_rows = shape[0] - rows
     x = np.zeros((shape[0], shape[1] + 1), dtype)

@@ -230,7 +230,7 @@ def test_compiling_and_reporting_are_not_in_an_iterations_seconds(monkeypatch):
         return timed
 
     monkeypatch.setattr(fitting.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(fitting, "_compiled", takes(100.0, fitting._compiled))
+    monkeypatch.setattr(fitting, "compiled", takes(100.0, fitting.compiled))
     monkeypatch.setattr(fitting.Problem, "__call__", takes(1.0, fitting.Problem.__call__))
     trained = train(data(), report=takes(10.0))
     assert [row["seconds"] for row in trained.history] == [1.0] * 3
