@@ -7,7 +7,7 @@
 # make lock      renew requirements.lock from pyproject.toml
 # make clean     remove what the book's build leaves
 PYTHON ?= python3
-UV_VERSION := 0.13.8
+UV_VERSION := 0.13.9
 
 BIN := .venv/bin
 UV := $(BIN)/uv

@@ -1,4 +1,4 @@
-"""The command line: emtdamp train | sweep.
+"""The command line: emtdamp train | federate | sweep.
 
 TensorFlow takes seconds to import, so nothing here imports it before a command needs it.
 """
@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import emtdamp
-from emtdamp import command_train
+from emtdamp import command_federate, command_train
 from emtdamp.command_train import AUTO, RUNS, defaults
 from emtdamp.errors import EmtdampError, UsageError
 
@@ -150,6 +150,7 @@ def parser() -> Parser:
         "--overwrite", action="store_true", help="replace an earlier run in that folder"
     )
 
+    add_federate(commands)
     sweep = commands.add_parser(
         "sweep",
         help="run a notebook of the book over a grid of its parameters",
@@ -173,6 +174,64 @@ def parser() -> Parser:
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
     add("--overwrite", action="store_true", help="replace an earlier sweep in that folder")
     return root
+
+
+def add_federate(commands: Any) -> None:
+    """The parser of `emtdamp federate`."""
+    federate = commands.add_parser(
+        "federate",
+        help="train over clients that keep their rows, and write a run's folder",
+        description="Deal MNIST's training images out to clients, train over them round by round, "
+        "print the scores on the test images and write a run's folder; history.csv has a row a "
+        "round. Clients answer one after the other, in this process.",
+        epilog="example: emtdamp federate mnist --clients 10 --rounds 10 "
+        "--partition dirichlet:0.3 --out runs/skewed",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    federate.set_defaults(run=command_federate.run)
+    add = federate.add_argument
+    add("data", choices=["mnist"], help="data set; it comes with the package")
+    add("--clients", type=whole_number(), default=10, metavar="N", help="clients")
+    add("--rounds", type=whole_number(), default=10, metavar="N", help="rounds")
+    add("--passes", type=whole_number(), default=1, metavar="N", help="local passes a round")
+    add(
+        "--partition",
+        default="iid",
+        metavar="KIND",
+        help="how rows are dealt out: iid, or dirichlet:ALPHA, the more skewed by label the "
+        "smaller ALPHA is",
+    )
+    add(
+        "--engine",
+        choices=["loop", "flower"],
+        default="loop",
+        help="what carries the messages: a loop, or Flower's apps; the numbers are the same",
+    )
+    add("--hidden", type=whole_number(), default=128, metavar="N", help="hidden neurons")
+    add("--batch-size", type=whole_number(), default=100, metavar="N", help="rows a step")
+    add("--sparsity", type=fraction, default=0.0, metavar="S", help="share of neurons to prune")
+    add(
+        "--train-size",
+        type=whole_number(most=60_000),
+        default=60_000,
+        metavar="N",
+        help="training images of all clients together, from the first on",
+    )
+    add("--seed", type=whole_number(0, 2**32 - 1), default=0, metavar="N", help="of all chance")
+    add(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep the server's state there after each round, and go on from it if it is there",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=argparse.SUPPRESS,
+        metavar="DIR",
+        help="the run's folder, new or empty (default: runs/federate-DATA-SEED)",
+    )
+    add("--overwrite", action="store_true", help="replace an earlier run in that folder")
 
 
 def run_sweep(args: argparse.Namespace) -> None:

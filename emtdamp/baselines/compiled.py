@@ -114,7 +114,7 @@ class Program:
             self.optimizer.apply(gradients, self.learnt)
             self.shrink(rate[step] * penalty[step])
             if any(self.prunable):
-                self._drop(keep[step])
+                self.drop(keep[step])
                 self._apply_masks()
             total += loss
         return total / steps
@@ -141,8 +141,11 @@ class Program:
             if self.prunable[number]:
                 layer.kernel.assign(shrink(layer.kernel, thresholds[number]))
 
-    def _drop(self, keep: tf.Tensor) -> None:
-        """Last layer first, so that an input's norm counts the neurons that are left."""
+    def drop(self, keep: tf.Tensor) -> None:
+        """Leave the `keep` (G,) strongest groups of those that are left.
+
+        Last layer first, so that an input's norm counts the neurons that are left.
+        """
         for number in reversed(range(len(self.masks))):
             if self.prunable[number]:
                 mask = self.masks[number]

@@ -8,7 +8,7 @@ k
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,12 @@ from emtdamp.training.em import Progress
 
 def save(progress: Progress, path: str | Path) -> Path:
     """Write it to `path`, whole or not at all; `fitting.train` goes on from what `load` reads."""
+    return write(dict(zip(names(progress), tf.nest.flatten(progress), strict=True)), path)
+
+
+def write(arrays: Mapping[str, Any], path: str | Path) -> Path:
+    """Write arrays by name to an .npz, whole or not at all."""
     path = Path(path)
-    arrays = dict(zip(_names(progress), tf.nest.flatten(progress), strict=True))
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:  # np.savez would add a suffix of its own
         np.savez(file, **arrays)
@@ -43,7 +47,7 @@ def load(path: str | Path) -> Progress:
             for start in ("state.layers.", "prior.left.")
         )
         blank = _blank(layers, left)
-        flat = [arrays.pop(name) for name in _names(blank)]
+        flat = [arrays.pop(name) for name in names(blank)]
     except (TypeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"{path} is no file that checkpoint.save wrote: {error}") from error
     if arrays:
@@ -60,11 +64,11 @@ def _blank(layers: int, left: int) -> Progress:
     return Progress(State((layer,) * layers, 0, 0), each, PriorState(each, each, (0,) * left), 0, 0)
 
 
-def _names(tree: Any, way: str = "") -> Iterator[str]:
+def names(tree: Any, way: str = "") -> Iterator[str]:
     """Of each leaf, in the order of `tf.nest.flatten`."""
     if not isinstance(tree, tuple):
         yield way
         return
     fields = getattr(tree, "_fields", range(len(tree)))
     for field, part in zip(fields, tree, strict=True):
-        yield from _names(part, f"{way}.{field}" if way else str(field))
+        yield from names(part, f"{way}.{field}" if way else str(field))

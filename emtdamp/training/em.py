@@ -10,13 +10,13 @@ is traced once.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from emtdamp.messages.damp import Batch, Layer, Network, State
 from emtdamp.messages.gaussian import Gaussian
-from emtdamp.messages.prior import GroupPrior, PriorState, ramp
+from emtdamp.messages.prior import PriorState, ramp
 from emtdamp.training.forms import Form, Schedule
 
 
@@ -41,6 +41,16 @@ class Progress(NamedTuple):
     width: tf.Tensor  # kap: the posterior's precision is width * precision + prior's
 
 
+class Module(Protocol):
+    """Module B: what becomes of its state and its messages to the layers, and its Info."""
+
+    def step(
+        self, state: Any, messages: Sequence[Gaussian], keep: Sequence[tf.Tensor]
+    ) -> tuple[Any, Sequence[Gaussian], Any]:
+        """As `GroupPrior.step`."""
+        ...
+
+
 class Totals(NamedTuple):
     """Sums over an epoch; change: the largest |change| of the posterior's mean in it."""
 
@@ -62,7 +72,7 @@ def messages(state: State, kap: tf.Tensor) -> list[Gaussian]:
 
 
 def exchange(
-    progress: Progress, kap: tf.Tensor, module: GroupPrior, keep: Sequence[tf.Tensor]
+    progress: Progress, kap: tf.Tensor, module: Module, keep: Sequence[tf.Tensor]
 ) -> Progress:
     """Module B answers: its extrinsic messages become the layers' priors, the means move along."""
     state = progress.state
@@ -146,9 +156,7 @@ def learnt_noise(
 
 
 @lru_cache(maxsize=32)
-def epoch_function(
-    network: Network, module: GroupPrior, form: Form, batch_size: int, exchanges: int
-):
+def epoch_function(network: Network, module: Module, form: Form, batch_size: int, exchanges: int):
     """The compiled epoch of these settings.
 
     epoch(progress, data, seed, schedule, keep) -> progress, Module B's Info, `Totals`; keep: how

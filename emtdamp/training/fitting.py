@@ -68,9 +68,9 @@ def prepare(
     schedule = recipe.schedule._replace(total=total, new_until=new_until)
     schedule = Schedule(*(tf.constant(value, dtype) for value in schedule))
     keep = tuple(tf.constant(number) for number in recipe.keep)
-    problem = Problem(_epoch(recipe), _batch(data, shape, dtype), schedule, keep)
+    problem = Problem(_epoch(recipe), padded(data, shape, dtype), schedule, keep)
     progress = starts.take_up(progress, recipe, inputs, shape[1], dtype)
-    return _compiled(problem, progress), progress
+    return compiled(problem, progress), progress
 
 
 def _epoch(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
@@ -83,7 +83,7 @@ def _epoch(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
     )
 
 
-def _compiled(problem: Problem, progress: em.Progress) -> Problem:
+def compiled(problem: Problem, progress: em.Progress) -> Problem:
     """The problem with the epoch of its shapes alone, which is called in half the time.
 
     A new one is compiled by an epoch without a row to see, its outcome dropped.
@@ -107,7 +107,7 @@ def shrink(problem: Problem, kept: shrinking.Kept, recipe: Recipe) -> tuple[Prob
         keep=tuple(tf.constant(len(groups)) for groups in kept.groups),
     )
     progress = shrinking.drop(kept)
-    return _compiled(smaller, progress), progress
+    return compiled(smaller, progress), progress
 
 
 def train(
@@ -151,7 +151,7 @@ def train(
     for number in range(done, until):
         began = time.perf_counter()
         progress, info, totals = problem(progress, tf.constant([seed, number + first]))
-        _check(totals, steps, number)
+        check(totals, steps, number)
         seconds = time.perf_counter() - began
         counted = float(progress.width * progress.state.count)
         inflation = recipe.inflation or max(counted / steps, 1.0)
@@ -233,7 +233,8 @@ def evaluate(posterior: Posterior, data: Data) -> float:
     return float(np.average(log_density(posterior, data.x, data.y), weights=data.weight))
 
 
-def _batch(data: Data, shape: tuple[int, int], dtype: type) -> Batch:
+def padded(data: Data, shape: tuple[int, int], dtype: type) -> Batch:
+    """The data in arrays of this many rows and inputs: rows of weight 0, inputs that are 0."""
     rows, inputs = data.x.shape
     more_rows = shape[0] - rows
     x = np.zeros((shape[0], shape[1] + 1), dtype)
@@ -272,7 +273,7 @@ def _posterior(
     )
 
 
-def _check(totals: em.Totals, steps: int, number: int) -> None:
+def check(totals: em.Totals, steps: int, number: int) -> None:
     """Raise where a message stopped being finite, naming the first layer and quantity."""
     failed = totals.failed.numpy()
     if failed.min() < steps:

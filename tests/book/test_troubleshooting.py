@@ -48,7 +48,7 @@ def test_messages_that_stand_without_a_call_are_those_of_a_fit_that_goes_wrong()
         zero = tf.zeros([])
         totals = em.Totals(tf.constant(log_z), zero, zero, zero, tf.constant([[failed, 9, 9, 9]]))
         with pytest.raises(EmtdampError) as raised:
-            fitting._check(totals, steps=9, number=0)
+            fitting.check(totals, steps=9, number=0)
         check_says(raised.value, message)
 
 

@@ -8,6 +8,9 @@ from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor, datasets, metrics
 from emtdamp.baselines import report
 from emtdamp.baselines.mlp_keras import DenseSettings, train_dense
 from emtdamp.baselines.mlp_numpy import MLP
+from emtdamp.federated import loop, server
+from emtdamp.federated.partition import partition
+from emtdamp.federated.settings import Federation
 from emtdamp.study import contests, pages, predictors, runs, uncertainty
 from emtdamp.study.chapters import (
     audit,
@@ -227,3 +230,14 @@ def test_a_run_from_the_comparison():
     assert found["nll_at_128_seed_1"] == pytest.approx(row["nll_at_128_seed_1"], abs=0.02)
     seeds = np.std([row[f"auroc_at_128_seed_{k}"] for k in range(3)], ddof=1)
     assert found["auroc_at_128_seed_1"] == pytest.approx(row["auroc_at_128_seed_1"], abs=4 * seeds)
+def test_a_round_from_the_study_of_federations():
+    study = pages.study("federated")
+    chosen = (study["method"] == "em-tdamp") & (study["kept"] == 100) & (study["passes"] == 1)
+    row = study[chosen & (study["partition"] == "iid")].set_index("seed").loc[0]
+    task = runs.mnist(int(row["train_size"]))
+    settings = Federation(rounds=int(row["rounds"]), seed=0)
+    parts = partition("iid", task.y, int(row["clients"]), seed=0)
+    clients = loop.make_clients(settings, [loop.Rows(task.x[p], task.y[p]) for p in parts])
+    state = loop.run(settings, clients, until=1)
+    found = contests.scores(task, server.posterior(settings, state))
+    assert found["error"] == pytest.approx(row["error_1"], abs=0.01)

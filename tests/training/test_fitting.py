@@ -115,7 +115,7 @@ def test_a_stream_multiplies_each_minibatch_in_once():
         rows = Data(*(array[part] for array in given))
         k = int(progress.k)
         progress = fitting.train(rows, plan, 0, progress, first=k).progress
-        batch = fitting._batch(rows, (30, 3), np.float64)
+        batch = fitting.padded(rows, (30, 3), np.float64)
         rates = fitting.damp.Rates(keep=1.0, temper=1.0)
         state, _ = fitting.damp.step_window(network, state, batch, rates, 5, 0.8)
         for number, (one, two) in enumerate(zip(progress.state.layers, state.layers, strict=True)):
@@ -230,7 +230,7 @@ def test_compiling_and_reporting_are_not_in_an_iterations_seconds(monkeypatch):
         return timed
 
     monkeypatch.setattr(fitting.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(fitting, "_compiled", takes(100.0, fitting._compiled))
+    monkeypatch.setattr(fitting, "compiled", takes(100.0, fitting.compiled))
     monkeypatch.setattr(fitting.Problem, "__call__", takes(1.0, fitting.Problem.__call__))
     trained = train(data(), report=takes(10.0))
     assert [row["seconds"] for row in trained.history] == [1.0] * 3

@@ -1,0 +1,175 @@
+"""What a client can do wrong: the round ends without its answer, and says whose and why."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from emtdamp.errors import EmtdampError, UsageError
+from emtdamp.federated import server, wire
+from emtdamp.federated.client import Client
+from emtdamp.federated.loop import ask_all, run
+from tests.federated.test_loop import SETTINGS, clients, rows, same
+
+pytestmark = pytest.mark.slow
+
+
+def begun():
+    return server.begin(SETTINGS, [client.summary() for client in clients()])
+
+
+def a_round(spoil):
+    """The state and Info after one round in which client 1's answer was spoilt."""
+    state = begun()
+
+    def ask(client, message):
+        answer = client.answer(message)
+        return spoil(answer) if client.number == 1 else answer
+
+    return server.server_round(
+        SETTINGS, state, ask_all(clients(), server.message(SETTINGS, state), ask)
+    )
+
+
+def dies(answer):
+    raise ConnectionResetError("connection lost")
+
+
+def late(answer):
+    raise TimeoutError("no answer in 60 s")
+
+
+def diverges(answer):
+    raise EmtdampError("the mean of layer 1 is no longer finite")
+
+
+def with_nan(answer):
+    answer["mean.0"][0, 0] = np.nan
+    return answer
+
+
+def of_another_shape(answer):
+    return answer | {"mean.0": answer["mean.0"][1:]}
+
+
+def of_another_type(answer):
+    return answer | {"mean.1": answer["mean.1"].astype("U9")}
+
+
+def too_sharp(answer):
+    return answer | {"curvature.1": 1e6 * answer["curvature.1"]}
+
+
+def not_proper(answer):
+    return answer | {"curvature.0": -answer["curvature.0"]}
+
+
+def too_far(answer):
+    return answer | {"mean.1": answer["mean.1"] + 1e3}
+
+
+def from_before(answer):
+    return answer | {"round": answer["round"] - 1}
+
+
+def too_many_rows(answer):
+    return answer | {"rows": np.asarray(10**9)}
+
+
+def in_parts(answer):
+    return {name: array for name, array in answer.items() if name != "curvature.1"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (dies, "connection lost"),
+        (late, "no answer in 60 s"),
+        (diverges, "no longer finite"),
+        (with_nan, "mean.0 is not finite"),
+        (of_another_shape, "mean.0 is float32"),
+        (of_another_type, "mean.1 is <U9"),
+        (too_sharp, "the precision of layer 2 changed by a factor of"),
+        (not_proper, "layer 1 has a negative precision"),
+        (too_far, "a mean of layer 2 moved by"),
+        (from_before, "answers round 0, this is round 1"),
+        (too_many_rows, "says it has 1000000000 rows"),
+        (in_parts, "curvature.1 is missing"),
+    ],
+)
+def test_a_round_ends_without_a_spoilt_answer(spoil, reason):
+    state, info = a_round(spoil)
+    assert info.heard == (0, 2)
+    assert info.refused[1].startswith("client 1: ") and reason in info.refused[1]
+    first = begun()
+    message = server.message(SETTINGS, first)
+    without = ask_all([c for c in clients() if c.number != 1], message)
+    same(state, server.server_round(SETTINGS, first, without)[0])
+    for var in server.posterior(SETTINGS, state).var:
+        assert (np.isfinite(var) & (var >= 0)).all()
+
+
+def test_a_round_without_any_answer_changes_nothing():
+    state = begun()
+    after, info = server.server_round(SETTINGS, state, {k: OSError("gone") for k in range(3)})
+    assert info.heard == () and len(info.refused) == 3 and after.round == 1
+    same(state, after)
+
+
+def test_a_client_that_missed_rounds_comes_back():
+    lost = iter([False, False, False, True])
+
+    def ask(client, message):
+        if next(lost, False):
+            raise TimeoutError("asleep")
+        return client.answer(message)
+
+    heard = []
+    state = run(SETTINGS, clients(), lambda _, info: heard.append(info.heard), ask=ask)
+    assert state.round == 3 and heard == [(0, 1, 2), (1, 2), (0, 1, 2)]
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_a_server_that_stopped_goes_on_with_the_same_numbers(tmp_path, done):
+    whole = run(SETTINGS, clients())
+    server.save(run(SETTINGS, clients(), until=done), tmp_path / "server.npz")
+    state = server.load(SETTINGS, tmp_path / "server.npz")
+    assert state.round == done
+    again = run(SETTINGS, clients(), state=state)
+    for ours, theirs in zip(again.layers, whole.layers, strict=True):
+        assert_allclose(ours, theirs, rtol=0)
+
+
+def test_other_files_are_refused_by_name(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        server.load(SETTINGS, tmp_path / "none.npz")
+    (tmp_path / "text.npz").write_text("no arrays")
+    with pytest.raises(UsageError, match=r"text\.npz"):
+        server.load(SETTINGS, tmp_path / "text.npz")
+    np.savez(tmp_path / "other.npz", round=3)
+    with pytest.raises(UsageError, match=r"other\.npz"):
+        server.load(SETTINGS, tmp_path / "other.npz")
+
+
+def test_clients_refuse_rows_that_are_none():
+    x, y = rows()
+    with pytest.raises(UsageError, match="not finite"):
+        Client(SETTINGS, 0, np.where(x > 2, np.nan, x), y)
+    with pytest.raises(UsageError, match="classes 0 to 2"):
+        Client(SETTINGS, 0, x, y + 1)
+    with pytest.raises(UsageError, match="give x"):
+        Client(SETTINGS, 0, x, y[:5])
+
+
+def test_a_federation_needs_rows_of_one_kind():
+    x, y = rows()
+    with pytest.raises(UsageError, match="no client has a row"):
+        server.begin(SETTINGS, [Client(SETTINGS, 0, x[:0], y[:0]).summary()])
+    with pytest.raises(UsageError, match="3, 4 columns"):
+        parts = [Client(SETTINGS, 0, x, y), Client(SETTINGS, 1, x[:, :3], y)]
+        server.begin(SETTINGS, [client.summary() for client in parts])
+
+
+def test_float16_does_not_overflow():
+    weights = wire.Weights(np.array([[1e-9, 3.0]]), np.array([[1e12, 0.0]]))
+    (found,) = wire.unpack(wire.pack([weights], half=True))
+    assert_allclose(found.curvature, [[1e12, 0.0]], rtol=0.02, atol=1e-29)

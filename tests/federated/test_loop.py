@@ -1,0 +1,139 @@
+"""The plain loop: what it must agree with, and what must not matter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from emtdamp.federated import server
+from emtdamp.federated.client import Client
+from emtdamp.federated.loop import Rows, ask_all, run
+from emtdamp.federated.partition import partition
+from emtdamp.federated.settings import Federation
+from emtdamp.scaling import scaling
+from emtdamp.training import fitting, starts
+from emtdamp.training.recipe import Data
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = Federation(hidden=(8,), outputs=3, rounds=3, batch_size=10, half=False)
+
+
+def rows(number=90, seed=0):
+    """Three classes on the line between two corners, and a column that never varies."""
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([rng.normal(size=(number, 3)), np.ones(number)])
+    return Rows(x, np.digitize(x[:, 0] + 0.3 * x[:, 1], [-0.5, 0.5]))
+
+
+def clients(number=3, settings=SETTINGS):
+    """`rows` dealt out to so many, all in one compiled epoch."""
+    x, y = rows()
+    parts = partition("iid", y, number, seed=0)
+    return [Client(settings, k, x[part], y[part], like=90) for k, part in enumerate(parts)]
+
+
+def same(one, other, rtol=1e-6):
+    for ours, theirs in zip(one.layers, other.layers, strict=True):
+        assert_allclose(ours.mean, theirs.mean, rtol=rtol, atol=rtol)
+        assert_allclose(ours.curvature, theirs.curvature, rtol=rtol)
+
+
+def test_one_client_is_a_fit_of_all_rows(monkeypatch):
+    monkeypatch.setattr(fitting, "padded_shape", lambda *shape: shape)  # another order of rows
+    x, y = rows()
+    found = run(SETTINGS, clients(1))
+    recipe = SETTINGS.recipe(90, 1, 3)
+    data = Data(scaling(x, np.ones(90), 0.5)(x), y.astype(np.int32), np.ones(90))
+    # each round starts with no velocity
+    progress, trained = starts.start(recipe, 3, SETTINGS.seed), None
+    for number in range(3):
+        trained = fitting.train(data, recipe, SETTINGS.seed, progress, until=number + 1)
+        progress = trained.progress
+        layers = tuple(
+            layer._replace(velocity=0 * layer.velocity) for layer in progress.state.layers
+        )
+        progress = progress._replace(state=progress.state._replace(layers=layers))
+    for ours, theirs in zip(found.layers, progress.state.layers, strict=True):
+        mean, precision = (starts.without_padding(a, len(ours.mean) - 1) for a in theirs[:2])
+        assert_allclose(ours.mean, mean, rtol=1e-5, atol=1e-6)
+        assert_allclose(ours.curvature, precision / progress.state.count, rtol=1e-5)
+    assert trained is not None
+    both = server.posterior(SETTINGS, found).var, trained.posterior.var
+    for ours, theirs in zip(*both, strict=True):
+        assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_the_order_of_clients_changes_nothing():
+    same(run(SETTINGS, clients()), run(SETTINGS, clients()[::-1]))
+
+
+def test_a_client_without_rows_changes_nothing():
+    x, y = rows()
+    state = server.begin(SETTINGS, [client.summary() for client in clients()])
+    nobody = Client(SETTINGS, 3, x[:0], y[:0])
+    message = server.message(SETTINGS, state)
+    answers = ask_all(clients(), message)
+    with_it = {**answers, 3: nobody.answer(message)}
+    one, _ = server.server_round(SETTINGS, state, answers)
+    other, info = server.server_round(SETTINGS, state, with_it)
+    same(one, other)
+    assert info.heard == (0, 1, 2, 3) and info.refused == {}
+
+
+def test_scales_are_those_of_all_rows():
+    x, _ = rows()
+    pooled = scaling(x, np.ones(90), 0.5)
+    state = server.begin(SETTINGS, [client.summary() for client in clients()])
+    assert_array_equal(state.columns, np.flatnonzero(pooled.live))
+    assert_allclose(state.center, pooled.center[pooled.live])
+    assert_allclose(state.scale, pooled.scale[pooled.live])
+
+
+def test_rows_that_are_counted_once_leave_a_wider_posterior():
+    plain = replace(SETTINGS, rule="plain")
+    counted = server.posterior(SETTINGS, run(SETTINGS, clients()))
+    once = server.posterior(plain, run(plain, clients(settings=plain)))
+    assert (once.var[-1] > 1.5 * counted.var[-1]).all()
+
+
+def test_float16_has_half_the_bytes_and_the_same_predictions():
+    halved = replace(SETTINGS, half=True)
+    sizes = []
+    exact = run(SETTINGS, clients(), lambda _, info: sizes.append(info.bytes_up))
+    found = run(halved, clients(settings=halved), lambda _, info: sizes.append(info.bytes_up))
+    scalars = 3 * (3 * 4 + 5 * 8 - 4)  # of three answers
+    assert sizes[-1] - scalars == pytest.approx((sizes[0] - scalars) / 2, abs=100)
+    x, _ = rows()
+    one, other = (
+        np.exp(server.posterior(settings, state).log_probabilities(x))
+        for settings, state in [(SETTINGS, exact), (halved, found)]
+    )
+    assert_allclose(one, other, atol=0.03)
+
+
+def test_all_clients_lose_the_same_neurons():
+    settings = replace(SETTINGS, sparsity=0.5, rounds=15)
+    left = []
+    state = run(settings, clients(settings=settings), lambda s, info: left.append(info.active[1]))
+    assert left[-1] == 4 and left == sorted(left, reverse=True)
+    assert [layer.mean.shape for layer in state.layers] == [(4, 4), (5, 3)]
+    posterior = server.posterior(settings, state)
+    assert posterior.active[1].sum() == 4
+    x, y = rows()
+    assert (posterior.prune().log_probabilities(x).argmax(1) == y).mean() > 0.8
+
+
+def test_targets_are_learnt_with_their_noise():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 3))
+    y = 30 + 5 * np.tanh(x[:, :1]) + rng.normal(size=(90, 1))
+    settings = Federation(
+        hidden=(8,), outputs=1, classes=False, rounds=15, passes=3, batch_size=10, half=False
+    )
+    made = [Client(settings, k, x[k::3], y[k::3]) for k in range(3)]
+    posterior = server.posterior(settings, run(settings, made))
+    mean, _ = posterior.propagate(x)
+    assert np.mean((mean - y) ** 2) < 0.2 * y.var()
+    assert 0.3 < float(np.squeeze(posterior.noise_variance)) < 3.0
