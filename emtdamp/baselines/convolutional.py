@@ -37,7 +37,7 @@ class ConvolutionalSettings:
     bayesian: bool = True
     epochs: int = 10
     batch_size: int = 100
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     kl_weight: float = 0.1
     prior_sd: float = 0.1
     seed: int = 0
