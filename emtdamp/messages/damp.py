@@ -135,7 +135,7 @@ class Memory(NamedTuple):
     above: list[Gaussian]  # to the activations that leave each layer but the last
 
 
-class Sweep(NamedTuple):
+class MessagePass(NamedTuple):
     """One pass up and down: the messages to each layer's weights, and what else it found."""
 
     messages: list[WeightMessage]
@@ -173,13 +173,13 @@ def _upward(
     return ws, vs, xs, ds
 
 
-def sweep(
+def message_pass(
     network: Network,
     weights: Sequence[tuple[tf.Tensor, tf.Tensor]],
     batch: Batch,
     noise: tf.Tensor,
     previous: Memory | None = None,
-) -> Sweep:
+) -> MessagePass:
     """Messages forward, then backward; `previous` is what the pass before left."""
     ws, vs, xs, ds = _upward(network, weights, batch.x, previous)
     output = network.likelihood(ws[-1], vs[-1], batch.y, noise)
@@ -200,7 +200,7 @@ def sweep(
             unit = network.activation(ws[number - 1], vs[number - 1], above[-1])
             g, gam = unit.gradient, unit.curvature
     memory = Memory(traces[::-1], above[::-1])
-    return Sweep(messages[::-1], memory, output, tf.stack(flags[::-1]))
+    return MessagePass(messages[::-1], memory, output, tf.stack(flags[::-1]))
 
 
 def step_window(
@@ -233,12 +233,14 @@ def step_window(
             moved.append((new if share is None else share * mean + (1.0 - share) * new, var))
         return moved
 
-    def again(number: tf.Tensor, weights: list, result: Sweep) -> tuple[tf.Tensor, list, Sweep]:
-        result = sweep(network, weights, batch, state.noise, result.memory)
+    def again(
+        number: tf.Tensor, weights: list, result: MessagePass
+    ) -> tuple[tf.Tensor, list, MessagePass]:
+        result = message_pass(network, weights, batch, state.noise, result.memory)
         share = tf.cast(tf.where(number < passes - 1, damping, 0.0), state.noise.dtype)
         return number + 1, move(weights, result.messages, share), result
 
-    result = first = sweep(network, starts, batch, state.noise, None)
+    result = first = message_pass(network, starts, batch, state.noise, None)
     weights = move(starts, result.messages, damping if passes > 1 else None)
     if passes > 1:  # a loop: unrolled, each pass would be compiled anew
         _, weights, result = tf.while_loop(
@@ -264,7 +266,7 @@ def step_decoupled(
     weights = [
         (old.mean, 1.0 / (kap * old.precision + old.prior.precision)) for old in state.layers
     ]
-    result = sweep(network, weights, batch, state.noise)
+    result = message_pass(network, weights, batch, state.noise)
     new_layers = []
     fan_in = network.fan_in or [old.mean.shape[0] for old in state.layers]
     for old, (gradient, precision), rows in zip(state.layers, result.messages, fan_in, strict=True):
@@ -284,7 +286,7 @@ def _finish(
     rates: Rates,
     batch: Batch,
     output: Output,
-    result: Sweep,
+    result: MessagePass,
 ) -> tuple[State, Info]:
     total = tf.reduce_sum(batch.weight)
     info = Info(

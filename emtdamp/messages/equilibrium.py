@@ -89,7 +89,7 @@ def settle(
     """
     dtype = batch.x.dtype
     if isinstance(start, State):
-        first = damp.sweep(network, posterior(start), batch, start.noise)
+        first = damp.message_pass(network, posterior(start), batch, start.noise)
         state, memory = start, first.memory
     else:
         state, memory = start.state, start.memory
@@ -109,7 +109,7 @@ def _loop(network: Network) -> Callable[..., Settled]:
         fresh = 1.0 - damping
 
         def message_pass(state, memory, _, __, passes):
-            result = damp.sweep(network, posterior(state), batch, state.noise, memory)
+            result = damp.message_pass(network, posterior(state), batch, state.noise, memory)
             moved, changes = [], []
             for old, (gradient, precision) in zip(state.layers, result.messages, strict=True):
                 counted = damping * old.precision + fresh * counts * precision

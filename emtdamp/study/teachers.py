@@ -29,7 +29,7 @@ DAMPING = {1: 0.0, 2: 0.5, 3: 0.7}  # by passes, the last of so many and more
 PROBE = 0.1  # what a probe moves y by, in units of sqrt(v)
 
 
-class Problem(NamedTuple):
+class Lesson(NamedTuple):
     """x (B, N+1) with ones, y (B, 1); at new inputs new_x the noiseless outputs are new_z."""
 
     x: np.ndarray
@@ -54,7 +54,7 @@ class Student(NamedTuple):
         return Student(self.state, self.width * counts / self.counts, counts)
 
 
-def draw(rows: int, inputs: int, hidden: int, noise: float, seed: int) -> Problem:
+def draw(rows: int, inputs: int, hidden: int, noise: float, seed: int) -> Lesson:
     """`rows` samples (at most 1000) of a network of weights ~ N(0, 1/fan_in); inputs ~ N(0, 1)."""
     if rows > MOST_ROWS:
         raise UsageError(f"rows={rows}; give at most {MOST_ROWS}")
@@ -64,11 +64,11 @@ def draw(rows: int, inputs: int, hidden: int, noise: float, seed: int) -> Proble
     x = np.pad(rng.normal(size=(rows + TESTED, inputs)), [(0, 0), (0, 1)], constant_values=1.0)
     z = np.pad(np.maximum(x @ first, 0), [(0, 0), (0, 1)], constant_values=1.0) @ last
     y = z[:rows] + noise**0.5 * rng.normal(size=(rows, 1))
-    return Problem(x[:rows], y, x[rows:], z[rows:], (inputs, hidden, 1), slab, noise)
+    return Lesson(x[:rows], y, x[rows:], z[rows:], (inputs, hidden, 1), slab, noise)
 
 
 def learn(
-    problem: Problem,
+    problem: Lesson,
     update: str,
     passes: int = 1,
     counts: float = 1.0,
@@ -106,14 +106,14 @@ def predict(student: Student, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.numpy()[:, 0], var.numpy()[:, 0]
 
 
-def calibration(problem: Problem, student: Student) -> tuple[float, float]:
+def calibration(problem: Lesson, student: Student) -> tuple[float, float]:
     """Mean variance of z at the new inputs, and mean squared error of its mean."""
     mean, var = predict(student, problem.new_x)
     return float(var.mean()), float(np.mean((mean - problem.new_z[:, 0]) ** 2))
 
 
 def degrees_of_freedom(
-    problem: Problem, student: Student, seed: int, steps: int = 4000
+    problem: Lesson, student: Student, seed: int, steps: int = 4000
 ) -> tuple[float, float]:
     """Of a decoupled student: as its variances have them, sum V/v, and as its means respond.
 

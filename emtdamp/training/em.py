@@ -1,4 +1,4 @@
-"""The EM loop: sweeps of module A over minibatches, exchanges with module B, M-steps, schedules.
+"""The EM loop: passes of module A over minibatches, exchanges with module B, M-steps, schedules.
 
 With the estimators' defaults little of EM is in it: the number of groups is given, so that module B
 keeps the largest Bayes factors, a hard choice; slabs are given; v is learnt by regressions only.

@@ -130,7 +130,7 @@ def test_window_steps_are_products_of_messages():
         shift = mean * (precision + prior.precision) - prior.shift
         s = 1 / (keep * precision + prior.precision)
         before.append((s * (keep * shift + prior.shift), s, keep * precision, keep * shift))
-    messages = damp.sweep(network, [b[:2] for b in before], batch, f64(0.3)).messages
+    messages = damp.message_pass(network, [b[:2] for b in before], batch, f64(0.3)).messages
     start = damp.State(tuple(state), f64(0.3), f64(0.0))
     after, _ = damp.step_window(network, start, batch, damp.Rates(keep, temper))
     parts = zip(after.layers, state, before, messages, strict=True)

@@ -106,7 +106,7 @@ def test_without_uncertainty_the_messages_are_backpropagation(activation, likeli
     y = rng.normal(size=(7, 3)) if isinstance(likelihood, GaussianNoise) else np.arange(7) % 3
     batch = as_batch(x, y)
     weights = [(m, tf.zeros_like(m) + 1e-12) for m in means]
-    result = damp.sweep(network, weights, batch, tf.constant(0.7, F64))
+    result = damp.message_pass(network, weights, batch, tf.constant(0.7, F64))
     with tf.GradientTape() as tape:
         tape.watch(means)
         u = batch.x

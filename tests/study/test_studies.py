@@ -230,6 +230,8 @@ def test_a_run_from_the_comparison():
     assert found["nll_at_128_seed_1"] == pytest.approx(row["nll_at_128_seed_1"], abs=0.02)
     seeds = np.std([row[f"auroc_at_128_seed_{k}"] for k in range(3)], ddof=1)
     assert found["auroc_at_128_seed_1"] == pytest.approx(row["auroc_at_128_seed_1"], abs=4 * seeds)
+
+
 def test_a_round_from_the_study_of_federations():
     study = pages.study("federated")
     chosen = (study["method"] == "em-tdamp") & (study["kept"] == 100) & (study["passes"] == 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from emtdamp.study import teachers as teaching
-from emtdamp.study.teachers import Problem, Student
+from emtdamp.study.teachers import Lesson, Student
 
 COUNTS = np.array([1.0, 2.0, 4.0, 8.0])
 
@@ -66,7 +66,7 @@ def count(rows: int, hidden: int, teachers: int) -> Counted:
     return Counted(window, found)
 
 
-def _ratio(problems: list[Problem], students: list[Student]) -> float:
+def _ratio(problems: list[Lesson], students: list[Student]) -> float:
     pairs = zip(problems, students, strict=True)
     variance, error = np.mean([teaching.calibration(*pair) for pair in pairs], axis=0)
     return float(variance / error)

@@ -78,7 +78,7 @@ def neuron() -> Neuron:
         (f64([[MEANS[2]], [0.0]]), f64([[s], [0.0]])),
     ]
     batch = batch_of(np.array([[*INPUTS, 1.0]]), np.array([[TARGET]]))
-    sent = damp.sweep(NETWORK, weights, batch, f64(NOISE))
+    sent = damp.message_pass(NETWORK, weights, batch, f64(NOISE))
     w, v = (part[0, 0] for part in damp.propagate(NETWORK, weights[:1], batch.x))
     unit, above = activations.relu(w, v, None), sent.memory.above[0]
     end = damp.propagate(NETWORK, weights, batch.x)

@@ -28,7 +28,7 @@ def at_rest() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     batch, v, s = _batch(rng, 30, 2), tf.constant(0.5, F64), 1e-4
     means = [tf.constant(rng.normal(size=shape)) for shape in [(3, 4), (5, 3)]]
-    sent = damp.sweep(NETWORK, [(m, s * tf.ones_like(m)) for m in means], batch, v)
+    sent = damp.message_pass(NETWORK, [(m, s * tf.ones_like(m)) for m in means], batch, v)
     keep, n = 0.9, 3.0
     evidence, window, decoupled = keep / (1 - keep), [], []
     for m, (push, precision) in zip(means, sent.messages, strict=True):
@@ -70,7 +70,9 @@ def cosines() -> pd.DataFrame:
             z = damp.propagate(NETWORK, weights, batch.x)
             log_z = NETWORK.likelihood(*z, batch.y, one).log_partition
         slopes = tape.gradient(log_z, means)
-        pushes = [message.gradient for message in damp.sweep(NETWORK, weights, batch, one).messages]
+        pushes = [
+            message.gradient for message in damp.message_pass(NETWORK, weights, batch, one).messages
+        ]
         rows[f"share {share:g}"] = [
             float(tf.reduce_sum(a * b) / tf.norm(a) / tf.norm(b))
             for a, b in zip(slopes, pushes, strict=True)
