@@ -58,7 +58,7 @@ def test_standings_are_recomputed_from_the_study():
                 verdicts.add(behind(ours, theirs, prices, sign))
             order = ("behind", "undecided", "level", "ahead")
             worst = next(word for word in order if word in verdicts)
-            title = f"Every method on {comparison.CASES[case]}: EM-TDAMP's {words[score]}"
+            title = f"Every method run on {comparison.CASES[case]}: EM-TDAMP's {words[score]}"
             assert found[title].outcome == worst, title
 
 
