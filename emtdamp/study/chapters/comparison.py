@@ -189,13 +189,17 @@ def short(method: str) -> str:
 
 def table(study: Study, case: str, neurons: int) -> pd.DataFrame:
     """A row a method at one size, the least error first."""
-    first, *_ = shown = (*scores(case), *COSTS[2:])
+    first, *_ = shown = scores(case)
     names = sorted(
         study.methods(case, neurons), key=lambda name: study.mean(case, name, neurons, first)
     )
     return pd.DataFrame(
         {"Method": short(name)}
         | {COLUMNS[score][0]: study.shown(case, name, neurons, score) for score in shown}
+        | {
+            COLUMNS[cost][0]: f"{study.mean(case, name, neurons, cost):.1f}"
+            for cost in ("seconds", "microseconds")
+        }
         for name in names
     )
 
