@@ -19,7 +19,7 @@ WHOLE = {case: contests.NETWORKS[case != PRICES][0] for case in CASES}
 COMPARED = 32  # neurons of the table in the text
 COLUMNS = {  # of tables: head, factor, digits
     "error": ("Error, %", 100, 2), "rmse": ("RMSE", 1, 2), "nll": ("NLL", 1, 3),
-    "ece": ("ECE", 1, 4), "auroc": ("AUROC", 1, 3), "parameters": ("Parameters", 1, 0),
+    "ece": ("ECE", 1, 3), "auroc": ("AUROC", 1, 3), "parameters": ("Parameters", 1, 0),
     "bytes": ("Bytes", 1, 0), "seconds": ("Seconds", 1, 1), "microseconds": ("µs a row", 1, 1),
 }  # fmt: skip
 COSTS = ("parameters", "bytes", "seconds", "microseconds")
@@ -189,13 +189,17 @@ def short(method: str) -> str:
 
 def table(study: Study, case: str, neurons: int) -> pd.DataFrame:
     """A row a method at one size, the least error first."""
-    first, *_ = shown = (*scores(case), *COSTS[1:])
+    first, *_ = shown = scores(case)
     names = sorted(
         study.methods(case, neurons), key=lambda name: study.mean(case, name, neurons, first)
     )
     return pd.DataFrame(
         {"Method": short(name)}
         | {COLUMNS[score][0]: study.shown(case, name, neurons, score) for score in shown}
+        | {
+            COLUMNS[cost][0]: f"{study.mean(case, name, neurons, cost):.1f}"
+            for cost in ("seconds", "microseconds")
+        }
         for name in names
     )
 
@@ -253,6 +257,9 @@ def in_text(study: Study) -> dict[str, claims.Scalar]:
     prices = {n: study.best(PRICES, n, "rmse", study.methods(PRICES, n)) for n in (50, 25)}
     found |= {f"prices_best_{n}": short(name) for n, name in prices.items()}
     found |= {f"prices_{n}": study.against_all(PRICES, n, "rmse") for n in (50, 25)}
+    for case in (MANY, PRICES):
+        names = [name for name in study.methods(case, WHOLE[case]) if name != OWN]
+        found[f"others_{case.split()[0]}"] = ", ".join(map(short, names))
     found["rows"] = len(everything(study))
     found |= {f"budget_{case.split()[0]}": _best_within(study, case, 200) for case in (FEW, MANY)}
     return found | {"answer": _best_within(study, FEW, 100)}

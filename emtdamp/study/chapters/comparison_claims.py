@@ -42,7 +42,7 @@ def _beside(study: Study) -> list[Claim]:
             runs = "splits, paired" if case == PRICES else "seeds"
             found.append(
                 pages.versus(
-                    f"Every method on {CASES[case]}: EM-TDAMP's {SCORES[score]}",
+                    f"Every method run on {CASES[case]}: EM-TDAMP's {SCORES[score]}",
                     reported="ahead",
                     ours=ours,
                     standing=pages.overall(standings.values()),
