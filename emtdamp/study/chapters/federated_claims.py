@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from emtdamp.study import contests, headlines, pages
+from emtdamp.study import contests, pages
 from emtdamp.study.chapters.federated import (
     HALVED,
     OURS,
@@ -111,23 +111,21 @@ def numbers(study: Study) -> dict[str, Any]:
     skewed = [study.mean(case, "error")[end - 1] for case in (OURS_SKEWED, THEIRS_SKEWED)]
     sent = [study.scores(case, "bytes", 1).mean() / 20 / 1e3 for case in (OURS, THEIRS)]
     return {
+        "rounds": end,
+        "lower": int(np.sum(error[OURS] < error[THEIRS])),
         "first_ours": f"{error[OURS_3][0]:.2%}",
         "first_theirs": f"{error[THEIRS_3][0]:.2%}",
         "last_ours": f"{error[OURS_3][end - 1]:.2%}",
         "last_theirs": f"{error[THEIRS_3][end - 1]:.2%}",
-        "one_first": f"{error[OURS][0]:.2%}",
-        "one_first_theirs": f"{error[THEIRS][0]:.2%}",
         "one_last": f"{error[OURS][end - 1]:.2%}",
         "one_last_theirs": f"{error[THEIRS][end - 1]:.2%}",
         "skewed_ours": f"{skewed[0]:.2%}",
         "skewed_theirs": f"{skewed[1]:.2%}",
         "nll_ours": f"{study.mean(OURS, 'nll')[end - 1]:.3f}",
         "nll_theirs": f"{study.mean(THEIRS, 'nll')[end - 1]:.3f}",
-        "last_standing": headlines.WORDS[study.standing(OURS_3, THEIRS_3, "error", end)],
         "kilobytes_ours": f"{sent[0]:.0f}",
         "kilobytes_theirs": f"{sent[1]:.0f}",
         "seeds": len(study.of(OURS)),
-        "half_ours": f"{study.mean(OURS_HALF, 'error')[end - 1]:.2%}",
     }
 
 

@@ -1,0 +1,59 @@
+"""How clients count their rows, and settings that are refused."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from emtdamp.errors import UsageError
+from emtdamp.federated.settings import Federation
+from emtdamp.training.forms import Decoupled, Schedule
+
+
+@pytest.mark.parametrize("rule", ["counted", "plain"])
+@pytest.mark.parametrize("passes", [1, 3])
+@pytest.mark.parametrize("own", [1000, 2500, 6500])
+def test_a_client_begins_where_the_server_is(own, passes, rule):
+    """With the evidence of all clients, whatever its own rows are: they count n/n_k times."""
+    settings = Federation(rounds=10, passes=passes, rule=rule)
+    recipe = settings.recipe(10_000, 3, 700)
+    steps = -(-own // settings.batch_size)
+    for done in range(10):
+        given = settings.schedule(recipe, 10_000, 3, own, done)
+        schedule = Schedule(*(tf.constant(value, tf.float64) for value in given))
+        k = tf.constant(float(done * passes * steps), tf.float64)
+        rates = Decoupled().rates(schedule, k, tf.constant(float(steps), tf.float64), k)
+        server = settings.evidence(recipe, 10_000, 3, done)
+        # one minibatch more, the one that comes
+        assert float(rates.evidence) == pytest.approx(server, abs=1.0 + 1e-9)
+
+
+def test_evidence_is_that_of_all_rows_or_of_a_clients():
+    counted, plain = (Federation(rule=rule) for rule in ("counted", "plain"))
+    recipe = counted.recipe(60_000, 10, 700)
+    ends = [settings.evidence(recipe, 60_000, 10, 10) for settings in (counted, plain)]
+    assert ends[0] == pytest.approx(10 * ends[1])
+    assert ends[0] == pytest.approx(recipe.schedule.width_end * 600)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"rounds": 0}, "rounds=0"),
+        ({"passes": 1.5}, "passes=1.5"),
+        ({"outputs": 1}, "outputs=1"),
+        ({"rule": "mean"}, "use one of counted, plain"),
+        ({"sparsity": 1.0}, "sparsity=1.0"),
+        ({"sparsity": "auto"}, "sparsity='auto'"),
+        ({"hidden": ()}, "one hidden layer at least"),
+        ({"hidden": (0,)}, "hidden_layer_sizes"),
+        ({"batch_size": 0}, "batch_size=0"),
+    ],
+)
+def test_other_settings_are_refused_by_name(given, named):
+    with pytest.raises(UsageError) as raised:
+        Federation(**given)
+    assert named in str(raised.value)
+
+
+def test_numpy_numbers_are_numbers():
+    assert Federation(rounds=np.int64(3)).rounds == 3  # pyright: ignore
