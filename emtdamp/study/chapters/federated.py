@@ -188,7 +188,7 @@ def linear_example(clients: int = 5, seed: int = 0) -> pd.DataFrame:
         out.append(
             {
                 "Rule": name,
-                "Mean: distance from the exact one, in its deviations": f"{distance:.1e}",
+                "Mean: distance from the exact one, in its deviations": f"{distance:.6f}",
                 "Standard deviation, times the exact one": f"{ratio:.6f}",
             }
         )
