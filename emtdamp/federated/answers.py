@@ -11,7 +11,9 @@ from emtdamp.federated.wire import Arrays, Refused
 if TYPE_CHECKING:
     from emtdamp.federated.server import Server
 
-MOST_CHANGE = 1e3  # of the mean precision of a layer, in a round
+MOST_CHANGE = 1e3  # of the mean precision of a layer, in a round; and mean square of y's scales
+WHOLE = ("client", "round", "rows")
+NUMBERS = (*WHOLE, "count", "noise", "noise_rows", "log_partition")
 
 
 def check(settings: Federation, state: "Server", client: int, answer: Arrays) -> None:
@@ -21,9 +23,16 @@ def check(settings: Federation, state: "Server", client: int, answer: Arrays) ->
         raise Refused(f"client {client}: {why}")
 
     expected = wire.pack(state.layers, settings.half)
-    scalars = ("client", "round", "rows", "count", "noise", "noise_rows", "log_partition")
-    if missing := sorted({*expected, *scalars} - {*answer}):
+    if missing := sorted({*expected, *NUMBERS} - {*answer}):
         refuse(f"{', '.join(missing)} is missing")
+    if more := sorted({*answer} - {*expected, *NUMBERS}):
+        refuse(f"{', '.join(more)} was not asked for")
+    for name in NUMBERS:
+        got = np.asarray(answer[name])
+        if got.shape != () or got.dtype.kind not in ("iu" if name in WHOLE else "iuf"):
+            refuse(f"{name} is {got.dtype}{got.shape}, not a number")
+    if int(answer["client"]) != client:
+        refuse(f"answers as client {int(answer['client'])}")
     if int(answer["round"]) != state.round:
         refuse(f"answers round {int(answer['round']) + 1}, this is round {state.round + 1}")
     if not 0 <= int(answer["rows"]) <= state.rows:
@@ -32,13 +41,20 @@ def check(settings: Federation, state: "Server", client: int, answer: Arrays) ->
         got = np.asarray(answer[name])
         if got.shape != array.shape or got.dtype != array.dtype:
             refuse(f"{name} is {got.dtype}{got.shape}, not {array.dtype}{array.shape}")
-    for name in {*expected, *scalars}:
+    for name in (*expected, *NUMBERS):
         if not np.isfinite(answer[name]).all():
             refuse(f"{name} is not finite")
-    if int(answer["rows"]) == 0:
+    rows, noise = int(answer["rows"]), float(answer["noise"])
+    if abs(float(answer["noise_rows"]) - rows * settings.passes) > 0.5:
+        refuse(f"its noise is of {float(answer['noise_rows']):g} rows, it has {rows}")
+    if not 0 <= noise <= MOST_CHANGE * state.rows * settings.passes * (rows > 0):
+        refuse(f"its squared errors sum up to {noise:.3g}")
+    if rows == 0:
         return
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    steps = settings.passes * -(-int(answer["rows"]) // settings.batch_size)
+    steps = settings.passes * -(-rows // settings.batch_size)
+    if not 0.99 <= float(answer["count"]) <= 1.01 * (state.counted + steps):
+        refuse(f"counts {float(answer['count']):.3g} minibatches, after {state.counted:.3g}")
     found = wire.unpack(answer)
     for number, (old, new) in enumerate(zip(state.layers, found, strict=True)):
         fan_in = len(state.columns) if number == 0 else recipe.hidden[number - 1]

@@ -176,8 +176,8 @@ class Averaging(Strategy):
         answers: dict[int, Arrays | Exception] = {}
         for node, answer in given.items():
             number = self.numbers.get(node)
-            if isinstance(answer, dict) and "client" in answer:
-                number = int(answer["client"])
+            if number is None and isinstance(answer, dict):
+                number = _said(answer)
             if number is None or not 0 <= number < self.state.clients:
                 who = "which has not answered yet" if number is None else f"as client {number}"
                 LOG.warning("node %d, %s, is left out: not here at the start", node, who)
@@ -200,6 +200,14 @@ class Averaging(Strategy):
 
     def summary(self) -> None:
         LOG.info("%s; %d clients with %d rows", self.settings, self.state.clients, self.state.rows)
+
+
+def _said(answer: Arrays) -> int | None:
+    """The client that an answer says it is of, where that is a number."""
+    try:
+        return int(answer["client"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _by_node(asked: Iterable[Message], replies: Iterable[Message]) -> dict[int, Arrays | Exception]:
@@ -235,7 +243,8 @@ def begin(
         if isinstance(answer, Exception):
             raise EmtdampError(f"node {node} {answer}") from answer
         found[node] = answer
-    numbers = {node: int(summary["client"]) for node, summary in found.items()}
+    said = {node: _said(summary) for node, summary in found.items()}
+    numbers = {node: number for node, number in said.items() if number is not None}
     if sorted(numbers.values()) != [*range(len(nodes))]:
         raise UsageError(
             f"nodes are clients {sorted(numbers.values())}; number them from 0 to {len(nodes) - 1}"

@@ -60,4 +60,4 @@ def unpack(arrays: Arrays) -> tuple[Weights, ...]:
 
 def size(arrays: Arrays) -> int:
     """Bytes of the arrays, names and framing apart."""
-    return sum(array.nbytes for array in arrays.values())
+    return sum(np.asarray(array).nbytes for array in arrays.values())

@@ -139,6 +139,18 @@ def test_strangers_and_second_answers_are_left_out(clients, by_loop, caplog):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("said", [1, "two", np.nan, [1, 2]])
+def test_a_node_that_takes_another_number_has_no_say(clients, said):
+    class Liar(Client):
+        def answer(self, message):
+            return super().answer(message) | {"client": np.asarray(said)}
+
+    liar = Liar(SETTINGS, 2, *parts()[2], like=30)
+    seen = federate(Faulty(lambda _, node: liar if node == 2 else clients[node]), rounds=1)
+    assert seen[0][1].heard == (0, 1) and seen[0][1].refused[2].startswith("client 2: ")
+
+
+@pytest.mark.slow
 def test_a_server_that_was_killed_goes_on_from_its_file(clients, by_loop, tmp_path):
     def killed(state, info):
         if state.round == 2:

@@ -75,6 +75,10 @@ def too_many_rows(answer):
     return answer | {"rows": np.asarray(10**9)}
 
 
+def with_another(name, value):
+    return lambda answer: answer | {name: np.asarray(value)}
+
+
 def in_parts(answer):
     return {name: array for name, array in answer.items() if name != "curvature.1"}
 
@@ -94,6 +98,17 @@ def in_parts(answer):
         (from_before, "answers round 0, this is round 1"),
         (too_many_rows, "says it has 1000000000 rows"),
         (in_parts, "curvature.1 is missing"),
+        (with_another("mean.7", np.zeros((2, 2))), "mean.7 was not asked for"),
+        (with_another("client", 2), "answers as client 2"),
+        (with_another("client", "two"), "client is <U3(), not a number"),
+        (with_another("round", np.nan), "round is float64(), not a number"),
+        (with_another("rows", "thirty"), "rows is <U6(), not a number"),
+        (with_another("count", [1.0, 1.0]), "count is float64(2,), not a number"),
+        (with_another("noise", np.nan), "noise is not finite"),
+        (with_another("noise", 1e30), "its squared errors sum up to 1e+30"),
+        (with_another("noise_rows", -60.0), "its noise is of -60 rows, it has 30"),
+        (with_another("count", 1e30), "counts 1e+30 minibatches"),
+        (with_another("count", 0.0), "counts 0 minibatches"),
     ],
 )
 def test_a_round_ends_without_a_spoilt_answer(spoil, reason):
