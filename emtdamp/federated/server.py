@@ -158,7 +158,10 @@ def server_round(
     before, state = state, state._replace(round=state.round + 1)
     info = Info(tuple(heard), refused, 0.0, 0.0, tuple(map(len, state.active)), up, down)
     if not sum(shares):
-        return state, info
+        # evidence goes by rounds, but nothing was seen in this one
+        share = evidence(settings, before) / evidence(settings, state)
+        layers = (Weights(mean, share * curvature) for mean, curvature in state.layers)
+        return state._replace(layers=tuple(layers)), info
 
     def mean(name: str) -> float:
         return float(np.average([float(a[name]) for a in heard.values()], weights=shares))
