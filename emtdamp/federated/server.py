@@ -120,12 +120,19 @@ def message(settings: Federation, state: Server) -> Arrays:
         "count": np.asarray(state.counted),
         "noise": np.asarray(state.noise),
         "columns": state.columns.astype(np.uint32),
-        "center": state.center.astype(np.float32),
-        "scale": state.scale.astype(np.float32),
+        "center": _short(state.center, state.scale),
+        "scale": _short(state.scale, state.scale),
         "y_center": state.y_center,
         "y_scale": state.y_scale,
         **{f"active.{n}": groups.astype(np.uint32) for n, groups in enumerate(state.active)},
     } | wire.pack(state.layers, settings.half)
+
+
+def _short(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """As float32, but not where a column is so far from 0 that its rows would move by that."""
+    with np.errstate(over="ignore"):
+        short = values.astype(np.float32)
+    return short if (np.abs(short - values) <= 1e-4 * scale).all() else values
 
 
 def evidence(settings: Federation, state: Server) -> float:

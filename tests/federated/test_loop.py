@@ -91,6 +91,19 @@ def test_scales_are_those_of_all_rows():
     assert_allclose(state.scale, pooled.scale[pooled.live])
 
 
+@pytest.mark.parametrize(("factor", "offset"), [(1.0, 0.0), (1.0, 1e9), (1e130, 0.0), (1e-100, 0)])
+def test_clients_scale_as_the_posterior_does(factor, offset):
+    x, y = rows()
+    x = factor * x + offset
+    made = [Client(SETTINGS, k, x[k::3], y[k::3]) for k in range(3)]
+    state = server.begin(SETTINGS, [client.summary() for client in made])
+    message = server.message(SETTINGS, state)
+    assert_allclose((message["center"] - state.center) / state.scale, 0, atol=1e-4)
+    assert_allclose(message["scale"] / state.scale, 1, atol=1e-4)
+    if (factor, offset) == (1.0, 0.0):
+        assert message["center"].dtype == message["scale"].dtype == np.float32
+
+
 def test_rows_that_are_counted_once_leave_a_wider_posterior():
     plain = replace(SETTINGS, rule="plain")
     counted = server.posterior(SETTINGS, run(SETTINGS, clients()))
