@@ -41,6 +41,7 @@ class Server(NamedTuple):
     scale: np.ndarray
     y_center: np.ndarray
     y_scale: np.ndarray
+    hidden: tuple[int, ...]  # neurons at the start
 
 
 class Info(NamedTuple):
@@ -96,6 +97,7 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         scale[live],
         y_center,
         y_scale,
+        recipe.hidden,
     )
 
 
@@ -276,11 +278,15 @@ def load(settings: Federation, path: str | Path) -> Server:
         raise UsageError(f"{path} is no file that server.save wrote: {error}") from error
     others |= {name: int(others[name]) for name in ("round", "rows", "clients", "inputs")}
     others |= {name: float(others[name]) for name in ("counted", "noise")}
-    state = Server(layers=layers, active=active, **others)
-    wanted = (*settings.hidden, settings.outputs)
-    if len(layers) != len(wanted) or layers[-1].mean.shape[1] != settings.outputs:
-        raise UsageError(f"{path} is not of a network of {wanted} neurons and outputs")
-    return state
+    others["hidden"] = tuple(int(n) for n in others["hidden"])
+    found, wanted = others["hidden"], tuple(settings.hidden)
+    outputs = layers[-1].mean.shape[1]
+    if (*found, outputs) != (*wanted, settings.outputs):
+        raise UsageError(
+            f"{path} is of a network with hidden={found} and {outputs} outputs, not {wanted} and "
+            f"{settings.outputs}"
+        )
+    return Server(layers=layers, active=active, **others)
 
 
 def posterior(settings: Federation, state: Server) -> Posterior:

@@ -1,5 +1,7 @@
 """What a client can do wrong: the round ends without its answer, and says whose and why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -166,6 +168,13 @@ def test_other_files_are_refused_by_name(tmp_path):
     np.savez(tmp_path / "other.npz", round=3)
     with pytest.raises(UsageError, match=r"other\.npz"):
         server.load(SETTINGS, tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("other", [{"hidden": (16,)}, {"hidden": (4,)}, {"outputs": 2}])
+def test_a_state_of_another_network_is_refused(tmp_path, other):
+    path = server.save(begun(), tmp_path / "server.npz")
+    with pytest.raises(UsageError, match=r"server\.npz is of a network with hidden=\(8,\) and 3"):
+        server.load(replace(SETTINGS, **other), path)
 
 
 def test_clients_refuse_rows_that_are_none():
