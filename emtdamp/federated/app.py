@@ -9,10 +9,12 @@ train message to every node and its answer. The folder `flower` beside this file
 import logging
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -115,9 +117,10 @@ def of_node(context: Context) -> Client:
             f"this node has {dict(given)}; start it with --node-config 'client=0 rows=\"FILE.npz\"'"
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
-            x, y = file["x"], file["y"]
-    except (OSError, KeyError, ValueError) as error:
+        with Path(path).open("rb") as raw:
+            file = dict(np.load(raw, allow_pickle=False))
+        x, y = file["x"], file["y"]
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error) as error:
         raise UsageError(f"rows {path!r} cannot be read, {error}; give an .npz of x, y") from error
     return Client(settings_of(context.run_config), number, x, y)
 

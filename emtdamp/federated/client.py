@@ -139,6 +139,9 @@ class Client:
 
 
 def _checked(settings: Federation, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    for name, values in (("x", x), ("y", y)):
+        if values.dtype.kind not in "biuf":
+            raise UsageError(f"{name} is of {values.dtype}; give numbers")
     wanted = "(B,) class numbers" if settings.classes else f"(B, {settings.outputs}) targets"
     shape = (len(x),) if settings.classes else (len(x), settings.outputs)
     if x.ndim != 2 or y.shape != shape:

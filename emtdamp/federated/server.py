@@ -60,10 +60,15 @@ class Info(NamedTuple):
 def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
     """Scales from `Client.summary`, and the starting posterior.
 
-    Raises UsageError where there is no row, or clients have different columns.
+    Raises UsageError where there is no row, sums are not finite, or clients have different columns.
     """
     if not summaries or not any(int(s["rows"]) for s in summaries):
         raise UsageError("no client has a row; give at least one")
+    for number, summary in enumerate(summaries):
+        ends = () if int(summary["rows"]) else ("_low", "_high")  # inf where there is no row
+        sums = [array for name, array in summary.items() if not name.endswith(ends)]
+        if not all(np.isfinite(array).all() for array in sums):
+            raise UsageError(f"the sums of client {number} are not finite")
     shapes = {s["x_mean"].shape for s in summaries}
     if len(shapes) > 1:
         widths = ", ".join(str(shape[0]) for shape in sorted(shapes))

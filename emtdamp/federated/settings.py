@@ -64,13 +64,18 @@ class Federation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in [("rounds", 1), ("passes", 1), ("outputs", 1 + self.classes)]:
+        for name in ("classes", "half"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise UsageError(f"{name}={getattr(self, name)!r}; give True or False")
+        least_of = {"rounds": 1, "passes": 1, "batch_size": 1, "seed": 0}
+        for name, least in (least_of | {"outputs": 1 + self.classes}).items():
             value = getattr(self, name)
             if not isinstance(value, recipes.INTEGER) or isinstance(value, bool) or value < least:
                 raise UsageError(f"{name}={value!r}; give a whole number of at least {least}")
         if self.rule not in get_args(Rule):
             raise UsageError(f"rule={self.rule!r}; use one of {', '.join(get_args(Rule))}")
         recipes.check(self._parameters())
+        object.__setattr__(self, "hidden", recipes.hidden(self._parameters()))
         if not self.hidden:
             raise UsageError("hidden=(); give one hidden layer at least")
         if self.sparsity == "auto":

@@ -220,6 +220,22 @@ def test_a_node_reads_its_rows(tmp_path):
         app.of_node(Context(1, 0, {"client": 1, "rows": str(path)}, RecordDict(), CONFIG))
 
 
+def test_a_file_that_holds_no_rows_is_named(tmp_path):
+    x, y = parts()[1]
+    path = tmp_path / "rows.npz"
+    np.savez(path, x=x, y=y)
+    whole = path.read_bytes()
+    with (tmp_path / "one.npy").open("wb") as file:
+        np.save(file, x)
+    for content in (b"", whole[:200], b"PK" + whole[2:90], (tmp_path / "one.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"rows\.npz' cannot be read"):
+            app.of_node(Context(1, 0, {"client": 1, "rows": str(path)}, RecordDict(), CONFIG))
+    np.savez(path, x=x.astype(str), y=y)
+    with pytest.raises(UsageError, match="x is of <U32"):
+        app.of_node(Context(1, 0, {"client": 1, "rows": str(path)}, RecordDict(), CONFIG))
+
+
 def test_a_start_without_all_clients(clients):
     made = lambda _, node: clients[node]  # noqa: E731
     with pytest.raises(EmtdampError, match="2 of 3 clients have come within 0 s; start the others"):

@@ -191,6 +191,10 @@ def test_a_federation_needs_rows_of_one_kind():
     x, y = rows()
     with pytest.raises(UsageError, match="no client has a row"):
         server.begin(SETTINGS, [Client(SETTINGS, 0, x[:0], y[:0]).summary()])
+    with pytest.raises(UsageError, match="sums of client 1 are not finite"):
+        sums = [client.summary() for client in clients()]
+        sums[1]["x_mean"][0] = np.nan
+        server.begin(SETTINGS, sums)
     with pytest.raises(UsageError, match="3, 4 columns"):
         parts = [Client(SETTINGS, 0, x, y), Client(SETTINGS, 1, x[:, :3], y)]
         server.begin(SETTINGS, [client.summary() for client in parts])

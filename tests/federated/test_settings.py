@@ -47,6 +47,11 @@ def test_evidence_is_that_of_all_rows_or_of_a_clients():
         ({"hidden": ()}, "one hidden layer at least"),
         ({"hidden": (0,)}, "hidden_layer_sizes"),
         ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": "auto"}, "batch_size='auto'"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 1.5}, "seed=1.5"),
+        ({"half": "no"}, "half='no'; give True or False"),
+        ({"classes": 0}, "classes=0; give True or False"),
     ],
 )
 def test_other_settings_are_refused_by_name(given, named):
@@ -57,3 +62,4 @@ def test_other_settings_are_refused_by_name(given, named):
 
 def test_numpy_numbers_are_numbers():
     assert Federation(rounds=np.int64(3)).rounds == 3  # pyright: ignore
+    assert Federation(hidden=[np.int64(8), 4]).hidden == (8, 4)  # pyright: ignore
