@@ -13,7 +13,7 @@ from emtdamp.errors import UsageError
 
 NOTES = {
     "test_accuracy": "posterior predictive of the pruned network, as all of these",
-    "bytes": "from and to all clients, in all rounds",
+    "bytes": "from and to all clients, in the rounds of this run",
     "refused": "answers that were not used",
     "seconds": "of all clients one after the other, compiling included",
 }
@@ -75,6 +75,7 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
             )
         print(f"going on after round {state.round} of {args.state}", file=sys.stderr)
     rows: list[dict[str, Any]] = []
+    refused: list[str] = []
     began = time.perf_counter()
 
     def watch(state: server.Server, info: server.Info) -> None:
@@ -82,6 +83,7 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
             server.save(state, args.state)
         predicted = runs.predict(task, server.posterior(settings, state).prune())
         scores = runs.score(task, predicted)
+        refused.extend(info.refused.values())
         rows.append(
             {
                 "round": state.round,
@@ -122,7 +124,7 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
             "test_nll": scores["nll"],
             "rounds": state.round,
             "bytes": int(sum(row["bytes"] for row in rows)),
-            "refused": sum(bool(row["refused"]) for row in rows),
+            "refused": len(refused),
             "active_neurons": int(posterior.active[1].sum()),
             "parameters": posterior.parameters,
             "seconds": time.perf_counter() - began,

@@ -39,6 +39,15 @@ def test_a_run_leaves_its_folder(tmp_path, capsys):
         assert (out / name).exists()
 
 
+def test_every_answer_that_was_refused_is_counted(tmp_path, monkeypatch):
+    def away(client, message):
+        raise TimeoutError("asleep")
+
+    monkeypatch.setattr("emtdamp.federated.loop.run", lambda *given: run_loop(*given, ask=away))
+    assert main([*SMALL, "--out", str(tmp_path / "run")]) == 0
+    assert read(tmp_path / "run")["refused"] == 6  # three clients, two rounds
+
+
 def test_a_run_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
     state = ["--state", str(tmp_path / "server.npz")]
     assert main([*SMALL, "--out", str(tmp_path / "whole")]) == 0

@@ -271,7 +271,8 @@ def save(state: Server, path: str | Path) -> Path:
 def load(settings: Federation, path: str | Path) -> Server:
     """Read what `save` wrote; `loop.run` goes on from it as if nothing had come between.
 
-    Raises UsageError for other files and other networks, FileNotFoundError for none.
+    Raises UsageError for other files and other networks, FileNotFoundError for none, EmtdampError
+    where it cannot be read.
     """
     try:
         with Path(path).open("rb") as raw:
@@ -279,6 +280,10 @@ def load(settings: Federation, path: str | Path) -> Server:
         layers = wire.unpack(arrays)
         active = tuple(arrays[f"active.{number}"] for number in range(len(layers)))
         others = {name: arrays[name] for name in Server._fields if name not in ("layers", "active")}
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise EmtdampError(f"{path} cannot be read: {error.strerror}") from error
     except (TypeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"{path} is no file that server.save wrote: {error}") from error
     others |= {name: int(others[name]) for name in ("round", "rows", "clients", "inputs")}

@@ -165,6 +165,8 @@ def test_other_files_are_refused_by_name(tmp_path):
     (tmp_path / "text.npz").write_text("no arrays")
     with pytest.raises(UsageError, match=r"text\.npz"):
         server.load(SETTINGS, tmp_path / "text.npz")
+    with pytest.raises(EmtdampError, match="cannot be read: Is a directory"):
+        server.load(SETTINGS, tmp_path)
     np.savez(tmp_path / "other.npz", round=3)
     with pytest.raises(UsageError, match=r"other\.npz"):
         server.load(SETTINGS, tmp_path / "other.npz")
