@@ -45,8 +45,9 @@ def claims(study: Study) -> list[pages.Claim]:
         found.append(goal(f"after round 1, {name}", 0.055, 0.045, case, 1))
         found.append(goal(f"after round {end}, {name}", 0.022, 0.020, case, end))
     theirs = float(study.mean(THEIRS_SKEWED, "error")[end - 1])
-    if theirs > 0.025:
-        found.append(goal(f"after round {end}, by label", theirs, 0.025, OURS_SKEWED, end))
+    aim = min(0.025, np.nextafter(theirs, 0.0))
+    what = f"after round {end}, by label, at most that of federated averaging"
+    found.append(goal(what, theirs, aim, OURS_SKEWED, end))
     for name, (ours, rival) in PAIRS.items():
         standings = [study.standing(ours, rival, "error", k) for k in range(1, end + 1)]
         lower = int(np.sum(study.mean(ours, "error") < study.mean(rival, "error")))
@@ -87,20 +88,21 @@ def claims(study: Study) -> list[pages.Claim]:
     )
     read: Any = contests.reported("fed_mnist_error").query("method == 'em-tdamp'")
     read = read[read["x"] <= end]
-    below = sum(
-        float(study.mean(OURS_3, "error")[int(x) - 1]) < y
-        for x, y in zip(read["x"], read["y"], strict=True)
-    )
-    found.append(
-        pages.statement(
-            "Our error below the paper's federated EM-TDAMP at its points, three local passes",
-            reported="below",
-            ours=f"below at {below} of {len(read)}",
-            holds=below == len(read),
-            why="read off the paper's figure; its clients and network are not known to us",
-            source="this book",
+    for passes, case in (("one local pass", OURS), ("three local passes", OURS_3)):
+        below = sum(
+            float(study.mean(case, "error")[int(x) - 1]) < y
+            for x, y in zip(read["x"], read["y"], strict=True)
         )
-    )
+        found.append(
+            pages.statement(
+                f"Our error below the paper's federated EM-TDAMP at its points, {passes}",
+                reported="below",
+                ours=f"below at {below} of {len(read)}",
+                holds=below == len(read),
+                why="read off the paper's figure; its clients and network are not known to us",
+                source="this book",
+            )
+        )
     return found
 
 
@@ -113,6 +115,8 @@ def numbers(study: Study) -> dict[str, Any]:
     return {
         "rounds": end,
         "lower": int(np.sum(error[OURS] < error[THEIRS])),
+        "theirs_lower": int(np.sum(error[THEIRS] < error[OURS])),
+        "theirs_lower_3": int(np.sum(error[THEIRS_3] < error[OURS_3])),
         "first_ours": f"{error[OURS_3][0]:.2%}",
         "first_theirs": f"{error[THEIRS_3][0]:.2%}",
         "last_ours": f"{error[OURS_3][end - 1]:.2%}",
