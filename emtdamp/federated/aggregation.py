@@ -13,10 +13,11 @@ untrue of that.
 `sum_sites`: q = prior prod_k t_k, each client the owner of a site t_k that stands for D_k. It
 starts from the `cavity` q/t_k, multiplies D_k in, and what it finds without the cavity is its new
 site. Nothing is counted twice however often clients answer, and rows count once. This is
-expectation propagation over clients (partitioned variational inference, Ashman et al. 2022).
-Where D_k is Gaussian both are exact after one round; where it is not, only their fixed points may
-agree, and sites that are found in parallel overshoot: each client believes that it alone has to
-move the prior.
+expectation propagation over clients; with the other Kullback-Leibler divergence for the nearest
+Gaussian it is partitioned variational inference (Ashman et al. 2022). Where D_k
+is Gaussian both are exact after one round; where it is not, only their fixed points may agree, and
+sites that are found in parallel overshoot: each client believes that it alone has to move the
+prior.
 """
 
 from collections.abc import Sequence

@@ -13,9 +13,9 @@ def partition(kind: str, y: np.ndarray, clients: int, seed: int) -> list[np.ndar
     """Numbers of the rows of each of `clients` clients, in order; every row has one owner.
 
     kind: "iid" deals shuffled rows out evenly. "dirichlet:ALPHA", of classes `y` (B,), gives each
-    class to the clients in shares drawn from Dirichlet(ALPHA) (Hsu, Qi and Brown 2019): the smaller
-    ALPHA > 0, the fewer classes a client has, and the more its number of rows differs from others.
-    A client may be left without a row.
+    class to the clients in shares drawn from Dirichlet(ALPHA) (Yurochkin et al. 2019): the
+    smaller ALPHA > 0, the fewer classes a client has, and the more its number of rows differs from
+    others. A client may be left without a row.
 
     Raises UsageError for another kind, no client, or more clients than rows.
 
