@@ -104,7 +104,7 @@ class Federation:
             clip=CLIP,
             width_start=EARLY_EVIDENCE * made.schedule.width_start,
         )
-        return made._replace(schedule=schedule)
+        return made._replace(schedule=schedule, batch_size=self.batch_size)
 
     def minibatches(self, rows: int) -> float:
         """Of all clients together, a pass."""

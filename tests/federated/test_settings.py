@@ -63,3 +63,8 @@ def test_other_settings_are_refused_by_name(given, named):
 def test_numpy_numbers_are_numbers():
     assert Federation(rounds=np.int64(3)).rounds == 3  # pyright: ignore
     assert Federation(hidden=[np.int64(8), 4]).hidden == (8, 4)  # pyright: ignore
+
+
+def test_a_minibatch_is_the_settings_however_few_rows_an_average_client_has():
+    """A client with more rows would make steps that the schedule does not count."""
+    assert Federation(batch_size=1000).recipe(900, 3, 5).batch_size == 1000
