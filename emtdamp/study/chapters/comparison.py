@@ -237,7 +237,7 @@ def in_text(study: Study) -> dict[str, claims.Scalar]:
     """Numbers and words of the text."""
     found: dict[str, claims.Scalar] = {}
     small = min(study.sizes(FEW))
-    for neurons, name in {small: "small", COMPARED: "compared", WHOLE[FEW]: "whole"}.items():
+    for neurons, name in {small: "small", COMPARED: "compared"}.items():
         best = study.best(FEW, neurons, "error", study.others(FEW, neurons))
         found |= {
             f"{name}_neurons": neurons,
@@ -254,8 +254,7 @@ def in_text(study: Study) -> dict[str, claims.Scalar]:
     for score in scores(FEW):
         found[f"{score}_standings"] = contests.spelled(study.standings(FEW, score), "neurons")
     found |= {f"seeds_{case.split()[0]}": study.seeds(case) for case in study.cases}
-    prices = {n: study.best(PRICES, n, "rmse", study.methods(PRICES, n)) for n in (50, 25)}
-    found |= {f"prices_best_{n}": short(name) for n, name in prices.items()}
+    found["prices_best_25"] = short(study.best(PRICES, 25, "rmse", study.methods(PRICES, 25)))
     found |= {f"prices_{n}": study.against_all(PRICES, n, "rmse") for n in (50, 25)}
     for case in (MANY, PRICES):
         names = [name for name in study.methods(case, WHOLE[case]) if name != OWN]
