@@ -68,10 +68,11 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
     state = None
     if args.state is not None and args.state.exists():
         state = server.load(settings, args.state)
-        if (state.rows, state.clients) != (args.train_size, args.clients):
+        if [*state.held] != [len(part) for part in parts]:
             raise UsageError(
-                f"{args.state} is of {state.clients} clients with {state.rows} images; give "
-                f"--clients {state.clients} --train-size {state.rows}, or another file"
+                f"{args.state} is of {state.clients} clients with {_range(state.held)} images of "
+                f"{state.rows}, not of {args.clients} with {_range([len(p) for p in parts])} of "
+                f"{args.train_size}; give the same --clients, --train-size and --partition"
             )
         print(f"going on after round {state.round} of {args.state}", file=sys.stderr)
     rows: list[dict[str, Any]] = []
@@ -137,6 +138,11 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
         "posterior": posterior,
         "figures": {"accuracy": lambda: figure(history)} if rows else {},
     }
+
+
+def _range(counts: Any) -> str:
+    """The least and the most of them, once where they are the same."""
+    return " to ".join(f"{count}" for count in sorted({min(counts), max(counts)}))
 
 
 def figure(history: Any) -> Any:

@@ -64,9 +64,9 @@ def test_a_run_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
     assert "going on after round 1" in capsys.readouterr().err
     whole, half = read(tmp_path / "whole"), read(tmp_path / "half")
     assert whole["test_nll"] == half["test_nll"]
-    other = ["--clients", "4", *state]
-    assert main([*SMALL, *other, "--out", str(tmp_path / "other")]) != 0
-    assert "--clients 3 --train-size 300" in capsys.readouterr().err
+    for other in (["--clients", "4"], ["--partition", "dirichlet:0.1"]):
+        assert main([*SMALL, *other, *state, "--out", str(tmp_path / "other")]) != 0
+        assert "is of 3 clients with 100 images of 300, not of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -86,13 +86,12 @@ class FedAvg:
                 loss += share * its_loss
             if not np.isfinite(loss):
                 raise EmtdampError(f"the loss is {loss} in round {number + 1}; use a lower rate")
-            sent = len(held) * 4 * _parameters(network)
+            sent = 2 * len(held) * 4 * _parameters(network)  # down and up, before the server drops
             network.model.set_weights(found)
             network.drop(tf.constant(plan.keep[last - 1], tf.int32))
             network.set_masks([mask.numpy() for mask in network.masks])
             weights = network.model.get_weights()
             if report is not None:
-                sent += len(held) * 4 * _parameters(network)
                 report(Round(number + 1, loss, sent), self.method.found(network, problem))
         return self.method.found(network, problem)
 

@@ -35,8 +35,9 @@ def check(settings: Federation, state: "Server", client: int, answer: Arrays) ->
         refuse(f"answers as client {int(answer['client'])}")
     if int(answer["round"]) != state.round:
         refuse(f"answers round {int(answer['round']) + 1}, this is round {state.round + 1}")
-    if not 0 <= int(answer["rows"]) <= state.rows:
-        refuse(f"says it has {int(answer['rows'])} rows; all clients together have {state.rows}")
+    held = int(state.held[client]) if client < len(state.held) else 0
+    if int(answer["rows"]) != held:
+        refuse(f"says it has {int(answer['rows'])} rows; when it began it had {held}")
     for name, array in expected.items():
         got = np.asarray(answer[name])
         if got.shape != array.shape or got.dtype != array.dtype:

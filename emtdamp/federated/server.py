@@ -1,8 +1,10 @@
 """The server: it averages Gaussians, does the M-step, and drops groups for all clients alike."""
 
+import json
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +33,7 @@ class Server(NamedTuple):
     round: int  # rounds done
     rows: int  # of all clients
     clients: int
+    held: np.ndarray  # rows of each client, (K,)
     layers: tuple[Weights, ...]
     active: tuple[np.ndarray, ...]  # numbers of the inputs and neurons that are left
     counted: float  # minibatches in the curvature
@@ -41,7 +44,7 @@ class Server(NamedTuple):
     scale: np.ndarray
     y_center: np.ndarray
     y_scale: np.ndarray
-    hidden: tuple[int, ...]  # neurons at the start
+    settings: str  # of the federation, as JSON
 
 
 class Info(NamedTuple):
@@ -92,6 +95,7 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         0,
         rows,
         len(summaries),
+        np.array([int(s["rows"]) for s in sorted(summaries, key=lambda s: int(s["client"]))]),
         tuple(Weights(layer.mean, layer.precision / count) for layer in start.state.layers),
         tuple(np.arange(n) for n in (inputs, *recipe.hidden)),
         count,
@@ -102,8 +106,12 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         scale[live],
         y_center,
         y_scale,
-        recipe.hidden,
+        _written(settings),
     )
+
+
+def _written(settings: Federation) -> str:
+    return json.dumps(asdict(settings))
 
 
 def _pooled(summaries: Sequence[Arrays], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -288,14 +296,10 @@ def load(settings: Federation, path: str | Path) -> Server:
         raise UsageError(f"{path} is no file that server.save wrote: {error}") from error
     others |= {name: int(others[name]) for name in ("round", "rows", "clients", "inputs")}
     others |= {name: float(others[name]) for name in ("counted", "noise")}
-    others["hidden"] = tuple(int(n) for n in others["hidden"])
-    found, wanted = others["hidden"], tuple(settings.hidden)
-    outputs = layers[-1].mean.shape[1]
-    if (*found, outputs) != (*wanted, settings.outputs):
-        raise UsageError(
-            f"{path} is of a network with hidden={found} and {outputs} outputs, not {wanted} and "
-            f"{settings.outputs}"
-        )
+    others["settings"] = str(others["settings"])
+    then, now = json.loads(others["settings"]), json.loads(_written(settings))
+    if differ := [f"{name}={then.get(name)}" for name in now if then.get(name) != now[name]]:
+        raise UsageError(f"{path} is of a federation with {', '.join(differ)}; give the same")
     return Server(layers=layers, active=active, **others)
 
 

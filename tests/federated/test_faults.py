@@ -172,10 +172,17 @@ def test_other_files_are_refused_by_name(tmp_path):
         server.load(SETTINGS, tmp_path / "other.npz")
 
 
-@pytest.mark.parametrize("other", [{"hidden": (16,)}, {"hidden": (4,)}, {"outputs": 2}])
-def test_a_state_of_another_network_is_refused(tmp_path, other):
+@pytest.mark.parametrize(
+    ("other", "was"),
+    [
+        ({"hidden": (16,)}, r"hidden=\[8\]"),
+        ({"outputs": 2, "seed": 5}, "outputs=3, seed=0"),
+        ({"rule": "plain"}, "rule=counted"),
+    ],
+)
+def test_a_state_of_another_federation_is_refused(tmp_path, other, was):
     path = server.save(begun(), tmp_path / "server.npz")
-    with pytest.raises(UsageError, match=r"server\.npz is of a network with hidden=\(8,\) and 3"):
+    with pytest.raises(UsageError, match=rf"server\.npz is of a federation with {was}; give"):
         server.load(replace(SETTINGS, **other), path)
 
 

@@ -152,3 +152,16 @@ def test_targets_are_learnt_with_their_noise():
     mean, _ = posterior.propagate(x)
     assert np.mean((mean - y) ** 2) < 0.2 * y.var()
     assert 0.3 < float(np.squeeze(posterior.noise_variance)) < 3.0
+
+
+def test_a_minibatch_that_is_not_full_says_what_its_rows_say():
+    """5 rows in a minibatch of 10 are 5 rows twice: the server counts minibatches as full."""
+    x, y = rows()
+    few, twice = Rows(x[:5], y[:5]), Rows(np.tile(x[:5], (2, 1)), np.tile(y[:5], 2))
+    state = server.begin(SETTINGS, [client.summary() for client in clients()])
+    message = server.message(SETTINGS, state)
+    one, other = (Client(SETTINGS, 0, *part, like=90).answer(message) for part in (few, twice))
+    assert int(one["rows"]) == float(one["noise_rows"]) == 5
+    for name, array in other.items():
+        if name.startswith(("mean", "curvature", "count")):
+            assert_allclose(one[name], array, rtol=1e-6, atol=1e-9)
