@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +15,8 @@ import emtdamp
 from emtdamp import command_federate, command_train
 from emtdamp.command_train import AUTO, RUNS, defaults
 from emtdamp.errors import EmtdampError, UsageError
+
+STUDY = ("matplotlib", "pandas", "seaborn", "tensorflow_probability", "tqdm")  # the extra's modules
 
 
 class Parser(argparse.ArgumentParser):
@@ -264,6 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same rounding as `make book`
     try:
         args = parser().parse_args(argv)
+        _check_installed()
         args.run(args)
     except EmtdampError as error:
         print(f"emtdamp: {error}", file=sys.stderr)
@@ -272,3 +276,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("emtdamp: interrupted; no run was written, finished cells are kept", file=sys.stderr)
         return 130
     return 0
+
+
+def _check_installed() -> None:
+    """Raise UsageError, before anything is trained, where the extra is not there."""
+    missing = [name for name in STUDY if find_spec(name) is None]
+    if missing:
+        raise UsageError(f'this needs {", ".join(missing)}: pip install "emtdamp[study]"')

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emtdamp import datasets, load_posterior
+from emtdamp import cli, datasets, load_posterior
 from emtdamp.cli import main
 from emtdamp.errors import EmtdampError
 from emtdamp.metrics import classification_scores
@@ -190,6 +190,35 @@ def test_help_answers_without_tensorflow():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "train" in done.stdout and "sweep" in done.stdout
+
+
+def test_what_is_not_installed_is_named_before_anything_is_trained(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "seaborn" else name)
+    monkeypatch.setattr(cli.command_train, "run", lambda _: pytest.fail("it was run"))
+    assert cli.main(["train", "boston"]) == 2
+    assert capsys.readouterr().err == 'emtdamp: this needs seaborn: pip install "emtdamp[study]"\n'
+
+
+def test_the_package_does_without_the_studys_needs(tmp_path):
+    """Of the extra's modules none is imported by a fit, its posterior or a federation."""
+    code = f"""
+import sys
+class Missing:
+    def find_spec(name, *_):
+        if name in {cli.STUDY}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing)
+import numpy as np
+import emtdamp.baselines, emtdamp.federated.loop
+from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor, Predictive, ensemble, load_posterior
+x = np.random.default_rng(0).normal(size=(40, 2))
+model = EMTDAMPRegressor((), random_state=0).fit(x, x[:, 0])
+model.posterior_.save("linear.npz")
+assert np.isfinite(load_posterior("linear.npz").propagate(x)[0]).all()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_the_reports_spelling_of_flags_and_the_default_folder(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from tests.names import found
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-BOOK = ["sweep", "book", "federated"]  # the extras of environment.yml
+BOOK = ["study", "sweep", "book", "federated"]  # the extras of environment.yml
 
 
 def requirements(extras):
