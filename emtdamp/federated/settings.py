@@ -16,7 +16,7 @@ Rule = Literal["counted", "plain"]
 # Chosen on MNIST's training images 50,000 to 59,999, 10 clients with those before. Rounds are few,
 # so the gain rises within the first of them. A client's rows are few and stand for all clients':
 # steps as long as those of a fit of all rows, or as much evidence early, make the first rounds too
-# sure of themselves (negative log-likelihood .39 after the first, and .37 after the second).
+# sure of themselves.
 WARMUP = 10.0  # minibatches
 MOMENTUM = 0.9
 CLIP = 0.05

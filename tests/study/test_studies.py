@@ -242,4 +242,4 @@ def test_a_round_from_the_study_of_federations():
     clients = loop.make_clients(settings, [loop.Rows(task.x[p], task.y[p]) for p in parts])
     state = loop.run(settings, clients, until=1)
     found = contests.scores(task, server.posterior(settings, state))
-    assert found["error"] == pytest.approx(row["error_1"], abs=0.01)
+    assert found["error"] == pytest.approx(row["error_1"], abs=0.004)  # FedAvg: .009 off
