@@ -16,7 +16,8 @@ folds that measure the noise variance.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -202,19 +203,35 @@ def best(data: str, wanted: type[Adam] | Adam, epochs: int) -> Setting:
     return min(tried, key=lambda candidate: scores[candidate.key()]).setting
 
 
-def main() -> None:
-    """Run what settings.csv does not have, a line each."""
-    done = {_key(row) for row in table()}
-    new = not TABLE.exists()
-    with TABLE.open("a", newline="") as file:
+def complete(
+    path: Path,
+    columns: Sequence[str],
+    tried: Iterable[tuple[tuple[str, ...], Callable[[], Iterable[object]]]],
+) -> None:
+    """Run what a table of settings lacks, and append it, a line each as soon as it is known.
+
+    `tried`: the first columns of a line, which tell it from the others, and what runs to give the
+    rest. A table that is not there begins with `columns`.
+    """
+    lines = list(csv.reader(path.read_text("utf-8").splitlines())) if path.exists() else []
+    with path.open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(COLUMNS)
-        for candidate in candidates():
-            if candidate.key() not in done:
-                found = score(candidate)
-                writer.writerow([*candidate.key(), len(found), f"{np.mean(found):.4f}"])
+        if not lines:
+            writer.writerow(columns)
+        for key, run in tried:
+            if list(key) not in [line[: len(key)] for line in lines]:
+                writer.writerow([*key, *run()])
                 file.flush()
+
+
+def main() -> None:
+    """Run what settings.csv does not have."""
+
+    def run(candidate: Candidate) -> tuple[int, str]:
+        found = score(candidate)
+        return len(found), f"{np.mean(found):.4f}"
+
+    complete(TABLE, COLUMNS, ((each.key(), partial(run, each)) for each in candidates()))
 
 
 if __name__ == "__main__":

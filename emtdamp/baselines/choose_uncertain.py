@@ -14,6 +14,7 @@ boston: ensembles of five 13-50-2 networks, trained on four fifths of the traini
 
 import csv
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from emtdamp import datasets, metrics
-from emtdamp.baselines import convolutional
+from emtdamp.baselines import choose, convolutional
 from emtdamp.baselines.convolutional import ConvolutionalSettings
 from emtdamp.baselines.gaussian_networks import GaussianSettings, predictive, train_gaussians
 from emtdamp.baselines.mc_dropout import DropoutSettings, sampled, train_dropout
@@ -95,18 +96,19 @@ def table() -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Run what uncertain.csv does not have, a line each."""
-    done = {(row["data"], row["settings"]) for row in table()}
-    new = not TABLE.exists()
-    with TABLE.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(("data", "settings", "score"))
-        for data, settings in candidates():
-            text = ", ".join(f"{name}={value}" for name, value in settings.items())
-            if (data, text) not in done:
-                writer.writerow((data, text, f"{score(data, settings):.4f}"))
-                file.flush()
+    """Run what uncertain.csv does not have."""
+
+    def run(data: str, settings: dict[str, Any]) -> list[str]:
+        return [f"{score(data, settings):.4f}"]
+
+    choose.complete(
+        TABLE,
+        ("data", "settings", "score"),
+        (
+            ((data, ", ".join(f"{k}={v}" for k, v in given.items())), partial(run, data, given))
+            for data, given in candidates()
+        ),
+    )
 
 
 if __name__ == "__main__":

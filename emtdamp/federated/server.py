@@ -31,8 +31,6 @@ class Server(NamedTuple):
     """All that the server knows; arrays float64. Layers hold the groups that are left alone."""
 
     round: int  # rounds done
-    rows: int  # of all clients
-    clients: int
     held: np.ndarray  # rows of each client, (K,)
     layers: tuple[Weights, ...]
     active: tuple[np.ndarray, ...]  # numbers of the inputs and neurons that are left
@@ -45,6 +43,16 @@ class Server(NamedTuple):
     y_center: np.ndarray
     y_scale: np.ndarray
     settings: str  # of the federation, as JSON
+
+    @property
+    def rows(self) -> int:
+        """Of all clients."""
+        return int(self.held.sum())
+
+    @property
+    def clients(self) -> int:
+        """With rows or without."""
+        return len(self.held)
 
 
 class Info(NamedTuple):
@@ -93,8 +101,6 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
     count = float(start.state.count)
     return Server(
         0,
-        rows,
-        len(summaries),
         np.array([int(s["rows"]) for s in sorted(summaries, key=lambda s: int(s["client"]))]),
         tuple(Weights(layer.mean, layer.precision / count) for layer in start.state.layers),
         tuple(np.arange(n) for n in (inputs, *recipe.hidden)),
@@ -294,7 +300,7 @@ def load(settings: Federation, path: str | Path) -> Server:
         raise EmtdampError(f"{path} cannot be read: {error.strerror}") from error
     except (TypeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"{path} is no file that server.save wrote: {error}") from error
-    others |= {name: int(others[name]) for name in ("round", "rows", "clients", "inputs")}
+    others |= {name: int(others[name]) for name in ("round", "inputs")}
     others |= {name: float(others[name]) for name in ("counted", "noise")}
     others["settings"] = str(others["settings"])
     then, now = json.loads(others["settings"]), json.loads(_written(settings))

@@ -8,6 +8,7 @@ those before, and writes `TABLE`; what is in it already is not run again.
 
 import csv
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from emtdamp.baselines import choose
 from emtdamp.baselines.fedavg import FedAvg, Round
 from emtdamp.baselines.methods import Adam, Gradual, GroupLasso, Problem
 from emtdamp.errors import UsageError
@@ -188,27 +190,21 @@ def candidates() -> Iterator[Candidate]:
     yield Candidate("iid", 1, 50, GroupLasso(1e-2, penalty=0.1), standardize=True)
 
 
-def choose() -> None:
-    """Run what is not in the table yet, a line each."""
+def main() -> None:
+    """Run what is not in the table yet."""
     task = runs.mnist(60_000)
     held = task._replace(
         x=task.x[:50_000], y=task.y[:50_000], x_test=task.x[50_000:], y_test=task.y[50_000:]
     )
-    done = {_key(row) for row in table()}
-    new = not TABLE.exists()
-    with TABLE.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(COLUMNS)
-        for each in candidates():
-            if each.key() in done:
-                continue
-            parts = partition(each.kind, held.y, 10, seed=0)
-            method = FedAvg(each.method, each.passes)
-            found = averaged(held, parts, method, each.standardize, 10, each.kept).iloc[-1]
-            writer.writerow([*each.key(), f"{found['error']:.4f}", f"{found['nll']:.4f}"])
-            file.flush()
+
+    def scores(each: Candidate) -> list[str]:
+        parts = partition(each.kind, held.y, 10, seed=0)
+        method = FedAvg(each.method, each.passes)
+        found = averaged(held, parts, method, each.standardize, 10, each.kept).iloc[-1]
+        return [f"{found['error']:.4f}", f"{found['nll']:.4f}"]
+
+    choose.complete(TABLE, COLUMNS, ((each.key(), partial(scores, each)) for each in candidates()))
 
 
 if __name__ == "__main__":
-    choose()
+    main()

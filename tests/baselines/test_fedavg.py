@@ -42,6 +42,9 @@ def test_the_server_drops_neurons_and_sends_fewer_bytes():
     found = FedAvg(method).train(problem(10, keep=4), parts, lambda r, _: rounds.append(r))
     assert found.active[1].sum() == 4
     whole, half = ((3 + 1) * n + (n + 1) * 3 for n in (8, 4))
+    # answers are as large as the round's message: the server drops after they have come
+    neurons = [(each.bytes / (2 * 3 * 4) - 3) / 7 for each in rounds]
+    assert set(neurons) <= {4, 5, 6, 7, 8} and len(set(neurons)) > 2
     assert rounds[0].bytes == 2 * 3 * 4 * whole and rounds[-1].bytes == 2 * 3 * 4 * half
 
 

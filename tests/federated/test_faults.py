@@ -77,6 +77,10 @@ def too_many_rows(answer):
     return answer | {"rows": np.asarray(10**9)}
 
 
+def one_row_more(answer):
+    return answer | {"rows": np.asarray(31), "noise_rows": np.asarray(31.0)}
+
+
 def with_another(name, value):
     return lambda answer: answer | {name: np.asarray(value)}
 
@@ -99,6 +103,7 @@ def in_parts(answer):
         (too_far, "a mean of layer 2 moved by"),
         (from_before, "answers round 0, this is round 1"),
         (too_many_rows, "says it has 1000000000 rows"),
+        (one_row_more, "says it has 31 rows; when it began it had 30"),
         (in_parts, "curvature.1 is missing"),
         (with_another("mean.7", np.zeros((2, 2))), "mean.7 was not asked for"),
         (with_another("client", 2), "answers as client 2"),
