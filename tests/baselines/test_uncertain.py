@@ -152,3 +152,18 @@ def test_a_convolutional_network_finds_where_a_square_is(bayesian):
     assert_allclose(np.exp(log_p).sum(axis=-1), 1, rtol=1e-5)
     assert_array_equal(convolutional.sampled(model, images, 3, seed=1), log_p)
     assert bool((log_p[0] != log_p[-1]).any()) == bayesian
+
+
+@pytest.mark.slow
+def test_a_convolutional_network_is_its_seeds():
+    images, labels = rng.random((40, 8, 8)), np.arange(40) % 2
+    one, again, other = (
+        convolutional.sampled(
+            convolutional.train(ConvolutionalSettings(epochs=1, seed=seed), images, labels),
+            images,
+            samples=1,
+        )
+        for seed in (3, 3, 4)
+    )
+    assert_array_equal(one, again)
+    assert (one != other).any()
