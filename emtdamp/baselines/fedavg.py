@@ -110,24 +110,24 @@ class FedAvg:
             now = Plan(*(part[first:last] for part in plan))
             left = np.array([int(tf.reduce_sum(mask)) for mask in network.masks])
             now = now._replace(keep=np.tile(left, (len(now.rate), 1)))
-            found, loss = [], 0.0
+            sent, found, loss = [tf.constant(w, tf.float32) for w in weights], [], 0.0
             for part in held:
-                network.model.set_weights(weights)
+                network.resume(sent)
                 own, its_loss = self._client(network, problem.batch_size, data, part, now, rng)
                 found.append(own)
                 loss += len(part) / rows * its_loss
             if not np.isfinite(loss):
                 raise EmtdampError(f"the loss is {loss} in round {number + 1}; use a lower rate")
             # down and up, before the server drops
-            sent = 2 * len(held) * 4 * (1 + gaussians) * _parameters(network)
-            sent += scored * (number == 0)
+            size = 2 * len(held) * 4 * (1 + gaussians) * _parameters(network)
+            size += scored * (number == 0)
             weights = average(self.rule, _names(network), found, [len(part) for part in held])
             network.model.set_weights(weights)
             network.drop(tf.constant(plan.keep[last - 1], tf.int32))
             network.set_masks([mask.numpy() for mask in network.masks])
             weights = network.model.get_weights()
             if report is not None:
-                report(Round(number + 1, loss, sent), self.method.found(network, problem))
+                report(Round(number + 1, loss, size), self.method.found(network, problem))
         return self.method.found(network, problem)
 
     def _client(
@@ -140,8 +140,6 @@ class FedAvg:
         rng: np.random.Generator,
     ) -> tuple[list[np.ndarray], float]:
         """A client's weights after the round, from those that the network has; its mean loss."""
-        for variable, value in zip(network.optimizer.variables, network.fresh, strict=True):
-            variable.assign(value)
         steps = -(-len(rows) // batch)
         # the last minibatch is filled up with the pass's first rows
         passes = [np.resize(rng.permutation(rows), (steps, batch)) for _ in range(self.passes)]
