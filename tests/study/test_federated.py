@@ -22,11 +22,14 @@ def error(method: str, number: int, partition: str = "iid", passes: int = 1, kep
 
 def test_who_is_lower_on_the_way():
     found = federated_claims.numbers(federated.read())
-    for passes, name in ((1, "theirs_lower"), (3, "theirs_lower_3")):
+    counts = []
+    for passes in (1, 3):
         ours, theirs = (
             [error(method, k, passes=passes) for k in ROUNDS] for method in ("em-tdamp", "fedavg")
         )
-        assert found[name] == sum(b < a for a, b in zip(ours, theirs, strict=True))
+        counts.append(sum(b < a for a, b in zip(ours, theirs, strict=True)))
+    text = f"after {counts[0]} with one local pass, after {counts[1]} with three"
+    assert text in found["on_the_way"]
 
 
 def test_goals_and_claims_are_recomputed():
