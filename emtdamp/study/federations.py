@@ -250,11 +250,11 @@ def candidates() -> Iterator[Candidate]:
     for rate in (3e-3, 1e-2, 2e-2):
         yield mnist("dirichlet:0.3", 1, 100, Adam(rate))
         yield mnist("iid", 3, 100, Adam(rate))
-    for rate, end in ((5e-3, 0.4), (1e-2, 0.4), (2e-2, 0.4), (1e-2, 0.6)):
+    for rate, end in ((5e-3, 0.4), (1e-2, 0.4), (2e-2, 0.4), (4e-2, 0.4), (1e-2, 0.6)):
         yield mnist("iid", 1, 50, Gradual(rate, end_at=end))
     for rate, penalty in ((5e-3, 0.1), (1e-2, 0.03), (1e-2, 0.1), (1e-2, 0.3), (2e-2, 0.1)):
         yield mnist("iid", 1, 50, GroupLasso(rate, penalty=penalty))
-    for rate in (5e-3, 1e-2, 2e-2):
+    for rate in (5e-3, 1e-2, 2e-2, 4e-2):
         yield mnist("iid", 1, 50, GroupSNIP(rate))
     for rate, rule in product((1e-2, 2e-2), ("mean", "geometric")):
         yield mnist("iid", 1, 100, BayesByBackprop(rate), rule=rule)
@@ -265,9 +265,9 @@ def _boston() -> Iterator[Candidate]:
     boston = partial(Candidate, "boston", "iid", 1)
     for rate in (5e-3, 1e-2, 2e-2, 5e-2):
         yield boston(100, Adam(rate))
-    for rate in (1e-2, 2e-2, 5e-2):
+    for rate in (1e-2, 2e-2, 5e-2, 1e-1):
         yield boston(50, GroupSNIP(rate))
-    for rate, penalty in product((1e-2, 2e-2), (0.03, 0.1)):
+    for rate, penalty in ((1e-2, 0.03), (1e-2, 0.1), (2e-2, 0.03), (2e-2, 0.1), (5e-2, 0.03)):
         yield boston(50, GroupLasso(rate, penalty=penalty))
 
 
