@@ -216,8 +216,6 @@ def glued(study: Study) -> dict[str, Any]:
         "process_ll": study.beside(best, PROCESS, "ll").standing,
         "published_rmse": study.beside_the_published("rmse")[0],
         "published_ll": study.beside_the_published("ll")[0],
-        "rmse_dense": shown(study.each((DENSE, "single"), "rmse")),
-        "ll_dense": shown(study.each((DENSE, "single"), "ll")),
         "whole_rmse": study.beside(best, (DEEP, BEST), "rmse").standing,
         "whole_ll": study.beside(best, (DEEP, BEST), "ll").standing,
         "inside_raw": f"{study.inside((DEEP, 'single'), 50):.0%}",

@@ -68,6 +68,7 @@ def in_text(
     mean, around, off = fits.mean, fits.around, fits.hidden - fits.kept
     order = [np.sort(run.rho) for run in fits.pruned]
     rhos, seeds = np.concatenate(order), len(order)
+    highest = max(r[:off].max(initial=0) for r in order)
     half = int(np.argmin(np.abs(FRACTIONS - 0.5)))
     gap = mean_of(fits.pruned, "val_precision") - mean_of(fits.pruned, "val_recall")
     return _confused(fits) | {
@@ -84,8 +85,7 @@ def in_text(
         "gap_last": f"{100 * gap.iloc[-1]:.2f}",
         "sure": f"{(rhos > 0.99).sum() / seeds:.0f}",
         "doubtful": f"{((rhos > 0.5) & (rhos < 0.9)).sum() / seeds:.0f}",
-        "off_low": f"{min(r[:off].min(initial=1) for r in order):.2f}",
-        "off_high": f"{max(r[:off].max(initial=0) for r in order):.2f}",
+        "off": f"at most {highest:.2f}" if highest >= 0.005 else "less than 0.01",
         "half_evidence": f"{without['evidence'][:, half].mean():.1%}",
         "half_random": f"{without['random'][:, half].mean():.1%}",
         "most": f"{FRACTIONS[-1]:.0%}",
