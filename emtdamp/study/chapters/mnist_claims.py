@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 
 from emtdamp.study import claims, pages
-from emtdamp.study.chapters.mnist import FRACTIONS, REPORTED, Fits, Uncertainty, mean_of
+from emtdamp.study.chapters.mnist import (
+    FRACTIONS,
+    PREFIXES,
+    REPORTED,
+    Fits,
+    Uncertainty,
+    mean_of,
+)
 from emtdamp.study.methods import label
 
 ROWS = [  # name, reported, of the program's record, ours
@@ -193,13 +200,13 @@ def results(fits: Fits) -> dict[str, claims.Scalar]:
     found |= {score: mean[f"test_{score}"] for score in ("accuracy", "nll", "brier", "ece")}
     found |= {"training_seconds": mean["seconds"], "whole_accuracy": mean["whole_accuracy"]}
     curves = {"": 1 - mean_of(fits.pruned, "val_accuracy")}
-    for prefix, method in {"adam_": "adam", "cosine_": "adam, 0.005"}.items():
+    for method, prefix in PREFIXES.items():
         each = [history["accuracy"] for history in fits.dense[method]]
         curves[prefix] = 1 - pd.concat(each, axis=1).mean(axis=1)
     for prefix, curve in curves.items():
         found |= {f"{prefix}error_{k}": value for k, value in curve.items()}
-    found["adam_nll"] = fits.dense_end("adam", "nll").mean()
-    found["cosine_nll"] = fits.dense_end("adam, 0.005", "nll").mean()
+    for method, prefix in PREFIXES.items():
+        found[f"{prefix}nll"] = fits.dense_end(method, "nll").mean()
     return found
 
 

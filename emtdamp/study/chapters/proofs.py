@@ -60,9 +60,13 @@ def settling(most: int) -> list[Passes]:
 
 def _after(x: np.ndarray, y: np.ndarray, total: int, damping: float) -> tuple[Any, Any]:
     state = damp.init([np.zeros((x.shape[1], 1))], [0.0], [1.0], 0.5)
-    state, _ = damp.step_window(NETWORK, state, batch_of(x, y), Rates(1.0), total, damping)
-    layer = state.layers[0]
+    layer = _passes(state, batch_of(x, y), total, f64(damping)).layers[0]
     return layer.mean.numpy(), 1 / (layer.precision.numpy()[:, 0] + 1)
+
+
+@tf.function(autograph=False)  # a trace a length; eagerly a pass takes ten times as long
+def _passes(state: State, batch: Batch, total: int, damping: tf.Tensor) -> State:
+    return damp.step_window(NETWORK, state, batch, Rates(1.0), total, damping)[0]
 
 
 def draw_settling(runs: list[Passes]) -> None:
