@@ -1,6 +1,7 @@
 """Where a page's title or a typed sentence states a finding, the committed study says so."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_half_of_the_neurons_do_no_worse():
 
 def test_no_neuron_is_pruned_and_adam_forgets():
     assert TITLES["audit"] == "The audit: no neuron is pruned, and Adam forgets"
-    study = pages.study("report-repairs")
+    study: Any = pages.study("report-repairs")
     assert (study["zero weights"] == 0).all() and study["same probabilities"].all()
     gain = study["Adam keeps its moments: accuracy"] - study["as printed: accuracy"]
     assert gain.min() > 0.01
@@ -90,7 +91,7 @@ def test_the_papers_algorithm_prunes_late():
 def test_what_each_part_of_the_papers_algorithm_brings():
     """The sentences below the tables of the page `paper-form`."""
     study = pages.study("paper-choices").query("em_iters == 10")
-    nll = study.groupby("setting")[["nll_free", "nll_32", "nll_13"]].mean()
+    nll: Any = study.groupby("setting")[["nll_free", "nll_32", "nll_13"]].mean()
     printed = nll.loc["as it is"]
     longer, longest = nll.loc["window of 4 passes"], nll.loc["window of 8 passes"]
     assert (printed < longer).all() and (longer < longest).all()
@@ -102,7 +103,7 @@ def test_what_each_part_of_the_papers_algorithm_brings():
 
 
 def test_turned_digits_fool_every_method():
-    study = pages.study("uncertainty").query("train_size == 10000").groupby("method")
+    study: Any = pages.study("uncertainty").query("train_size == 10000").groupby("method")
     too_sure = study["confidence_turned_90"].mean() - study["accuracy_turned_90"].mean()
     assert too_sure.min() > 0.4
 
