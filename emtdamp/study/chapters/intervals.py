@@ -251,7 +251,9 @@ def claimed(study: Study) -> list[claims.Claim]:
         goal("ensemble, calibrated, all of 50 + 50", best, "ll", -2.27, -2.22),
     ]
     for score, text in {"rmse": "RMSE", "ll": "log-likelihood"}.items():
-        rivals = {"every published Bayesian network": (*study.beside_the_published(score), "")}
+        rivals = {
+            "every published Bayesian neural network": (*study.beside_the_published(score), "")
+        }
         for title, case in {"the Gaussian process": PROCESS, "gradient boosting": TREES}.items():
             standing = study.beside(best, case, score).standing
             value = float(study.each(case, score).mean())
