@@ -15,12 +15,12 @@ from emtdamp.training.recipe import Data, Recipe
 Rule = Literal["counted", "plain"]
 # Chosen on MNIST's training images 50,000 to 59,999, 10 clients with those before. Rounds are few,
 # so the gain rises within the first of them. A client's rows are few and stand for all clients':
-# steps as long as those of a fit of all rows, or as much evidence early, make the first rounds too
-# sure of themselves.
+# steps as long as those of a fit of all rows, or a posterior as narrow early, make the first rounds
+# too sure of themselves.
 WARMUP = 10.0  # minibatches
 MOMENTUM = 0.9
 CLIP = 0.05
-EARLY_EVIDENCE = 0.25  # times `recipes.make`'s, at the start
+EARLY_WIDTH = 0.25  # times `recipes.make`'s, at the start
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Federation:
             warmup=min(WARMUP, 0.2 * total),
             momentum=MOMENTUM,
             clip=CLIP,
-            width_start=EARLY_EVIDENCE * made.schedule.width_start,
+            width_start=EARLY_WIDTH * made.schedule.width_start,
         )
         return made._replace(schedule=schedule, batch_size=self.batch_size)
 
@@ -110,7 +110,7 @@ class Federation:
         """Of all clients together, a pass."""
         return rows / self.batch_size
 
-    def evidence(self, recipe: Recipe, rows: int, clients: int, done: float) -> float:
+    def effective_minibatches(self, recipe: Recipe, rows: int, clients: int, done: float) -> float:
         """Ne, minibatches behind the posterior after `done` rounds: what was seen, in a window."""
         schedule, steps = recipe.schedule, self.minibatches(rows)
         width = schedule.width_start * (schedule.width_end / schedule.width_start) ** (
@@ -122,7 +122,7 @@ class Federation:
     def schedule(self, recipe: Recipe, rows: int, clients: int, own: int, done: int) -> Schedule:
         """Of a client with `own` rows, in the round after `done`.
 
-        The epoch counts evidence in the client's own passes: windows are longer by n/n_k, and what
+        The epoch counts in the client's own passes: windows are longer by n/n_k, and what
         all clients have seen before this round is there at its start.
         """
         steps = -(-own // self.batch_size)

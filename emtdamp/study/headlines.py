@@ -251,7 +251,7 @@ def counts() -> str:
     tried = _study("mnist-choices").groupby("setting")[["nll_10000_32", "nll_50000_128"]].mean()
     once, default = tried.loc["each row counted once"], tried.loc["defaults"]
     here, there = (
-        recipes.evidence_counts((int(rows["kept_inputs"].iloc[0]), 128), 10, images)
+        recipes.row_counts((int(rows["kept_inputs"].iloc[0]), 128), 10, images)
         for images in (10_000, 60_000)
         for rows in [_size(images, 128)]
     )
