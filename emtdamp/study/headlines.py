@@ -203,8 +203,8 @@ def boston_pruned() -> str:
     nmse = {m: ends.loc[m, "nmse_at_50"] for m in ("em-tdamp", *methods.rivals(ends.index))}
     best = min(methods.rivals(ends.index), key=nmse.__getitem__)
     return (
-        f"With {kept[0]} to {kept[-1]} % of the neurons kept, EM-TDAMP is, beside all other"
-        f" methods, {at_sizes(standings.values())}. With half of the neurons its"
+        f"On house prices, with {kept[0]} to {kept[-1]} % of the neurons kept, EM-TDAMP is, beside"
+        f" all other methods, {at_sizes(standings.values())}. With half of the neurons its"
         f" normalised squared error is {nmse['em-tdamp']:.3f}, that of {methods.label(best)}"
         f" {nmse[best]:.3f}." + contests.untried(ends.index, " {}.")
     )
