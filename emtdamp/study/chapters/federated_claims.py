@@ -132,8 +132,8 @@ def _bytes(study: Study) -> list[pages.Claim]:
                     reported="fewer",
                     ours=f"{texts[0]} against {', '.join(texts[1:])}",
                     holds=all(fewer),
-                    why="mean test error, one local pass; "
-                    + ", ".join(federations.LABELS[rival.method] for rival in rivals),
+                    why="mean test error, one local pass: "
+                    + "; ".join(federations.LABELS[rival.method] for rival in rivals),
                     source="this book",
                 )
             )
@@ -167,7 +167,7 @@ def _dropped(study: Study) -> list[pages.Claim]:
             + ", ".join(f"{study.last(case).mean():.2%}" for case in rivals),
             standing=pages.overall(gap(study, OURS_HALF, case).standing for case in rivals),
             why="test error at the end, two standard errors: "
-            + ", ".join(case.label.removeprefix("FedAvg, ") for case in rivals),
+            + "; ".join(case.label for case in rivals),
             source="paper's figures",
         )
     )
