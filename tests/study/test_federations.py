@@ -24,6 +24,7 @@ def test_every_setting_in_the_table_is_one_that_is_tried():
         federations.best("fedavg, variational", "boston", "iid", 1)
 
 
+@pytest.mark.slow
 def test_settings_are_chosen_on_training_rows():
     for task in federations.held("boston"):
         assert len(task.x) + len(task.x_test) == 455
