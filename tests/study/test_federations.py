@@ -1,6 +1,7 @@
 """Federated methods on a task: what is tried, and what targets need."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ def test_every_setting_in_the_table_is_one_that_is_tried():
         federations.best("fedavg, variational", "boston", "iid", 1)
 
 
+@pytest.mark.slow
 def test_settings_are_chosen_on_training_rows():
     for task in federations.held("boston"):
         assert len(task.x) + len(task.x_test) == 455
@@ -57,7 +59,7 @@ def test_the_noise_of_targets_is_that_of_rows_held_back(monkeypatch):
         return trained(self, problem, given, report)
 
     monkeypatch.setattr(FedAvg, "train", seen)
-    found = federations.averaged(task, parts, method, True, 2)
+    found: Any = federations.averaged(task, parts, method, True, 2)
     (problem, less), (_, all_) = calls
     back = np.setdiff1d(np.arange(60), np.concatenate(less))
     assert list(back) == [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55]
@@ -66,7 +68,7 @@ def test_the_noise_of_targets_is_that_of_rows_held_back(monkeypatch):
     trained(method, problem, less, watch)
     away = networks[1].propagate(problem.x[back])[0] - problem.y[back]
     noise = np.mean(away**2)
-    known = federations.averaged(task, parts, method, True, 2, noise=np.array([1.0, noise]))
+    known: Any = federations.averaged(task, parts, method, True, 2, noise=np.array([1.0, noise]))
     assert found["nll"][2] == pytest.approx(known["nll"][2], rel=1e-6)
     assert found["nll"][1] != known["nll"][1]
     assert found["error"].tolist() == known["error"].tolist()

@@ -72,8 +72,8 @@ class Study:
         """(seeds,) after a round."""
         return np.asarray(self.of(case)[f"{score}_{number}"], float)
 
-    def mean(self, case: Case, score: str) -> pd.Series:
-        """Means over seeds by round."""
+    def mean(self, case: Case, score: str) -> Any:
+        """Means over seeds by round, a series."""
         rounds = self.rounds(case.data)
         return pd.Series([self.scores(case, score, k).mean() for k in rounds], rounds)
 
@@ -185,7 +185,7 @@ def by_bytes(study: Study) -> pd.DataFrame:
     """Rows dealt out by label: errors when both have sent as much, after rounds of the one that
     has sent more."""
     pair = OURS_SKEWED, THEIRS_SKEWED
-    sent = pd.concat([study.mean(case, "bytes") for case in pair], axis=1).max(axis=1)
+    sent: Any = pd.concat([study.mean(case, "bytes") for case in pair], axis=1).max(axis=1)
     rows = []
     for number in (k for k in SHOWN if k in sent.index):
         each = min(float(sent[number]), study.in_common(*pair))

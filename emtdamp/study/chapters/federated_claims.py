@@ -132,8 +132,8 @@ def _bytes(study: Study) -> list[pages.Claim]:
                     reported="fewer",
                     ours=f"{texts[0]} against {', '.join(texts[1:])}",
                     holds=all(fewer),
-                    why="mean test error, one local pass; "
-                    + ", ".join(federations.LABELS[rival.method] for rival in rivals),
+                    why="mean test error, one local pass: "
+                    + "; ".join(federations.LABELS[rival.method] for rival in rivals),
                     source="this book",
                 )
             )
@@ -167,7 +167,7 @@ def _dropped(study: Study) -> list[pages.Claim]:
             + ", ".join(f"{study.last(case).mean():.2%}" for case in rivals),
             standing=pages.overall(gap(study, OURS_HALF, case).standing for case in rivals),
             why="test error at the end, two standard errors: "
-            + ", ".join(case.label.removeprefix("FedAvg, ") for case in rivals),
+            + "; ".join(case.label for case in rivals),
             source="paper's figures",
         )
     )
@@ -301,13 +301,16 @@ def variational(study: Study) -> str:
 
 
 def dropped(study: Study) -> str:
-    """How EM-TDAMP stands where neurons are dropped, in a sentence each of both data sets."""
-    texts = []
-    for data, name in (("mnist", "On MNIST"), ("boston", "On Boston")):
-        each = standings(study, data)
-        if each:
-            texts.append(f"{name}, EM-TDAMP is {contests.spelled(each)} of the neurons.")
-    return " ".join(texts) or "The study has no run of it yet."
+    """How EM-TDAMP stands where neurons are dropped, in a sentence."""
+    names = {"mnist": "on MNIST", "boston": "on Boston"}
+    found = {name: standings(study, data) for data, name in names.items()}
+    texts = [f"{name} {contests.spelled(each)}" for name, each in found.items() if each]
+    if not texts:
+        return "The study has no run of it yet."
+    return (
+        "By the error at the end, beside federated averaging with pruning, EM-TDAMP is"
+        f" {'; '.join(texts)} of the neurons."
+    )
 
 
 def boston(study: Study) -> str:

@@ -142,7 +142,7 @@ def draw_boston(study: Study) -> None:
         ax.set_yticks([0.1, 0.2, 0.3, 0.5, 1], ["0.1", "0.2", "0.3", "0.5", "1"])
     ticks = [1, 10, 100]
     axes_of_rounds(above, ticks, "All neurons; markers: the paper's figure")
-    axes_of_rounds(below, ticks, "Half of the neurons; markers: its pruned rivals")
+    axes_of_rounds(below, ticks, "Half of the neurons; markers: the paper's rivals")
     below.set_xlabel("rounds")
 
 

@@ -60,7 +60,7 @@ def _curve(run: Run, task: runs.Task, seed: int) -> pd.DataFrame:
 
 def results(curve: pd.DataFrame, ends: dict[str, float]) -> dict[str, float]:
     """What a sweep records: each score by round, the tenths only after ten; bytes summed up."""
-    shown = curve[(curve.index <= 10) | (curve.index % 10 == 0)]
+    shown: Any = curve[(curve.index <= 10) | (curve.index % 10 == 0)]
     return {
         f"{name}_{number}": float(value)
         for name in SCORES
