@@ -21,10 +21,12 @@ from emtdamp.messages.gaussian import Gaussian
 from emtdamp.messages.prior import ramp
 from emtdamp.network import Units
 from emtdamp.posterior import Posterior
+from emtdamp.scaling import of_moments
 from emtdamp.training import checkpoint, starts
 from emtdamp.training.recipe import SMALL, Recipe
 
 SHARES = {True: 0.5, False: 0.1}  # of a column's range, as the estimators' `scaling`
+LISTS = ("layers", "moved", "active")  # of the state, an entry a layer
 
 
 class Server(NamedTuple):
@@ -33,6 +35,7 @@ class Server(NamedTuple):
     round: int  # rounds done
     held: np.ndarray  # rows of each client, (K,)
     layers: tuple[Weights, ...]
+    moved: tuple[np.ndarray, ...]  # how far the means of each layer went in the last round
     active: tuple[np.ndarray, ...]  # numbers of the inputs and neurons that are left
     minibatches: float  # in the curvature
     noise: float
@@ -85,17 +88,12 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         widths = ", ".join(str(shape[0]) for shape in sorted(shapes))
         raise UsageError(f"clients have {widths} columns; give all of them the same")
     rows = sum(int(s["rows"]) for s in summaries)
-    center, sd, extent = _pooled(summaries, "x")
-    live = extent > 0
-    if not live.any():
-        live[:] = True
-    scale = np.maximum(sd, SHARES[settings.classes] * extent)
-    scale = np.where(scale > 0, scale, 1.0)
+    scale = of_moments(*_pooled(summaries, "x"), SHARES[settings.classes])
     y_center, y_scale = np.zeros(1), np.ones(1)
     if not settings.classes:
         y_center, y_sd, _ = _pooled(summaries, "y")
         y_scale = np.where(y_sd > 0, y_sd, 1.0)
-    inputs = int(live.sum())
+    inputs = int(scale.live.sum())
     recipe = settings.recipe(rows, len(summaries), inputs)
     start = starts.start(recipe, inputs, settings.seed)
     count = float(start.state.count)
@@ -103,13 +101,14 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         0,
         np.array([int(s["rows"]) for s in sorted(summaries, key=lambda s: int(s["client"]))]),
         tuple(Weights(layer.mean, layer.precision / count) for layer in start.state.layers),
+        tuple(np.zeros_like(layer.mean) for layer in start.state.layers),
         tuple(np.arange(n) for n in (inputs, *recipe.hidden)),
         count,
         float(start.state.noise),
-        len(live),
-        np.flatnonzero(live),
-        center[live],
-        scale[live],
+        len(scale.live),
+        np.flatnonzero(scale.live),
+        scale.center[scale.live],
+        scale.scale[scale.live],
         y_center,
         y_scale,
         _written(settings),
@@ -195,6 +194,7 @@ def server_round(
         return float(np.average([float(a[name]) for a in heard.values()], weights=shares))
 
     state = _average(settings, state, [wire.unpack(a) for a in heard.values()], shares)
+    state = _go_on(settings, before, state, shares)
     state = state._replace(minibatches=mean("count"))
     if recipe.schedule.learn_noise:
         state = state._replace(noise=_noise(settings, state, recipe, heard.values()))
@@ -230,6 +230,22 @@ def _average(
     return state._replace(layers=tuple(layers))
 
 
+def _go_on(settings: Federation, before: Server, state: Server, shares: Sequence[int]) -> Server:
+    """The means go the average's way, and a part of the last round's way again.
+
+    Heavy-ball momentum over rounds, as in federated averaging (Hsu et al. 2019). Where rounds move
+    nothing any more it has died out: it changes how fast the fixed point comes, not which it is.
+    """
+    again = settings.momentum(state.clients, np.array(shares) / sum(shares), before.round)
+    pairs = zip(before.layers, state.layers, before.moved, strict=True)
+    moved = tuple(new.mean - old.mean + again * last for old, new, last in pairs)
+    layers = tuple(
+        Weights(old.mean + step, new.curvature)
+        for old, new, step in zip(before.layers, state.layers, moved, strict=True)
+    )
+    return state._replace(layers=layers, moved=moved)
+
+
 def _noise(
     settings: Federation, state: Server, recipe: Recipe, answers: Collection[Arrays]
 ) -> float:
@@ -258,24 +274,24 @@ def _drop(settings: Federation, state: Server, recipe: Recipe) -> Server:
     prior = module.init(slabs, [len(groups) for groups in state.active])
     left = [np.flatnonzero(odds > 0) for odds in module.step(prior, sent, keep)[2].log_odds]
     active = tuple(groups[kept] for groups, kept in zip(state.active, left, strict=True))
-    layers = []
+    layers, moved = [], []
     ends = [*left[1:], np.arange(recipe.outputs)]
-    for weights, rows, columns in zip(state.layers, left, ends, strict=True):
-        place = np.ix_(np.append(rows, len(weights.mean) - 1), columns)
+    for weights, step, rows, columns in zip(state.layers, state.moved, left, ends, strict=True):
+        place = np.ix_(np.append(rows, len(step) - 1), columns)
         layers.append(Weights(weights.mean[place], weights.curvature[place]))
-    return state._replace(active=active, layers=tuple(layers))
+        moved.append(step[place])
+    return state._replace(active=active, layers=tuple(layers), moved=tuple(moved))
 
 
 def save(state: Server, path: str | Path) -> Path:
     """Write it to `path`, whole or not at all; EmtdampError where that cannot be."""
     arrays = {
-        name: np.asarray(value)
-        for name, value in state._asdict().items()
-        if name not in ("layers", "active")
+        name: np.asarray(value) for name, value in state._asdict().items() if name not in LISTS
     }
-    for number, (weights, groups) in enumerate(zip(state.layers, state.active, strict=True)):
+    for number, weights in enumerate(state.layers):
         arrays |= {f"{name}.{number}": value for name, value in weights._asdict().items()}
-        arrays[f"active.{number}"] = groups
+        arrays[f"moved.{number}"] = state.moved[number]
+        arrays[f"active.{number}"] = state.active[number]
     try:
         return checkpoint.write(arrays, path)
     except OSError as error:
@@ -292,8 +308,11 @@ def load(settings: Federation, path: str | Path) -> Server:
         with Path(path).open("rb") as raw:
             arrays = dict(np.load(raw, allow_pickle=False))
         layers = wire.unpack(arrays)
-        active = tuple(arrays[f"active.{number}"] for number in range(len(layers)))
-        others = {name: arrays[name] for name in Server._fields if name not in ("layers", "active")}
+        moved, active = (
+            tuple(arrays[f"{name}.{number}"] for number in range(len(layers)))
+            for name in ("moved", "active")
+        )
+        others = {name: arrays[name] for name in Server._fields if name not in LISTS}
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -306,7 +325,7 @@ def load(settings: Federation, path: str | Path) -> Server:
     then, now = json.loads(others["settings"]), json.loads(_written(settings))
     if differ := [f"{name}={then.get(name)}" for name in now if then.get(name) != now[name]]:
         raise UsageError(f"{path} is of a federation with {', '.join(differ)}; give the same")
-    return Server(layers=layers, active=active, **others)
+    return Server(layers=layers, moved=moved, active=active, **others)
 
 
 def posterior(settings: Federation, state: Server) -> Posterior:

@@ -35,6 +35,21 @@ def test_the_minibatches_behind_the_posterior_are_those_of_all_rows_or_of_a_clie
     assert ends[0] == pytest.approx(recipe.schedule.width_end * 600)
 
 
+def test_many_clients_go_far_first_and_on_over_rounds_and_one_goes_as_a_fit_does():
+    settings = Federation(rounds=10)
+    gains = [settings.gain(1000, done) for done in range(10)]
+    assert gains == sorted(gains, reverse=True) and gains[0] > 3 and gains[-1] < 0.5
+    even, alone = np.full(1000, 1e-3), np.ones(1)
+    again = [settings.momentum(1000, even, done) for done in range(10)]
+    assert again[0] == 0 and 0 < min(again[1:]) and max(again) < 1
+    # a step's gain is gain (1 - f): this much of the last one is this much of an equal one
+    assert again[4] == pytest.approx(0.999 * 0.9 * gains[4] * 5.5 / (gains[3] * 6.5))
+    # one with nearly all rows is as good as alone
+    assert settings.momentum(1000, np.array([0.99, 0.01]), 4) < 0.02 * again[4]
+    for done in range(10):
+        assert settings.gain(1, done) == 1 and settings.momentum(1, alone, done) == 0
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [
