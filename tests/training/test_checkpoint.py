@@ -164,7 +164,7 @@ def test_three_partial_fits_continue_rho():
 def test_a_changed_rule_starts_its_rate_anew():
     model = classifier("single", 4).set_params(warm_start=True).fit(X, Y)
     assert float(model._progress.prior.logit_rho[1]) == 0.0  # the steered threshold is no rate
-    model.set_params(**SETTINGS["auto"]).fit(X, Y)
+    model.set_params(sparsity="auto").fit(X, Y)
     assert float(model._progress.prior.logit_rho[1]) != 0.0
     assert model.active_groups_[1].any()
 
