@@ -7,8 +7,10 @@ an instance, which is its bias, and 0 all through where there is none.
 """
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
+import numpy as np
 import tensorflow as tf
 
 from emtdamp.messages import damp, layers, pooling
@@ -16,18 +18,37 @@ from emtdamp.messages.damp import Batch, MessagePass, Network
 from emtdamp.messages.layers import WeightMessage
 
 Weights = Sequence[tuple[tf.Tensor, tf.Tensor]]
+STEP = 128  # capacities are multiples of it, so that splits share compiled epochs
+
+
+def padded(x: np.ndarray, first: np.ndarray, length: np.ndarray, bags: np.ndarray) -> np.ndarray:
+    """(B, M, I+1) of these bags, M the length of the longest bag of all.
+
+    x (instances, I): bag b has `length`[b] rows, 0 or more, from row `first`[b] on.
+
+    >>> x = np.array([[0.5], [0.6], [0.7]])
+    >>> padded(x, np.array([0, 1]), np.array([1, 2]), np.array([1, 0]))[..., 0].tolist()
+    [[0.6, 0.7], [0.5, 0.0]]
+    """
+    place = np.arange(max(int(length.max()), 1))
+    inside = place < length[bags, None]
+    rows = np.where(inside, first[bags, None] + place, 0)
+    own = np.pad(x[rows], [(0, 0), (0, 0), (0, 1)], constant_values=1.0)
+    return np.where(inside[..., None], own, 0.0)
 
 
 @dataclass(frozen=True)
 class BagNetwork(Network):
     """Settings of module A on bags; the activation of the layers above the pooling is free.
 
-    capacity: as many instances as a minibatch has, or more. Bags differ in length: what is
-    computed for an instance is computed for so many, not for M a bag.
+    capacity: as many instances as a minibatch has, or more; `sized` sets it. Bags differ in
+    length: what is computed for an instance is computed for so many, not for M a bag.
     """
 
-    _: KW_ONLY
-    capacity: int
+    capacity: int = 0
+
+    def sized(self, x: np.ndarray) -> Self:
+        return replace(self, capacity=int(np.ceil(x[..., -1].sum() / STEP)) * STEP)
 
     def message_pass(self, weights: Weights, batch: Batch, noise: tf.Tensor) -> MessagePass:
         own, member = self._instances(batch.x)

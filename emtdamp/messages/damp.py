@@ -30,7 +30,7 @@ and curvature. It is ours, and the estimators' default; the window form is the p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
@@ -127,11 +127,21 @@ class Network:
     likelihood: Likelihood
     fan_in: tuple[int, ...] = ()
 
+    def sized(self, x: np.ndarray) -> Self:
+        """The one for these x, where something depends on their number."""
+        return self
+
     def message_pass(
         self, weights: Sequence[tuple[tf.Tensor, tf.Tensor]], batch: Batch, noise: tf.Tensor
     ) -> "MessagePass":
         """The first pass over a minibatch; networks that are no stack of layers have their own."""
         return message_pass(self, weights, batch, noise)
+
+    def propagate(
+        self, weights: Sequence[tuple[tf.Tensor, tf.Tensor]], x: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and variance of the last layer's z, (B, J): prediction."""
+        return propagate(self, weights, x)
 
 
 class Memory(NamedTuple):

@@ -49,7 +49,9 @@ class WeightPrior:
         """As `GroupPrior.step`; keep: (count,), and the Info has one entry, of all weights."""
         column = Gaussian(
             *(
-                tf.pad(tf.concat([tf.reshape(part, [-1, 1]) for part in parts], 0), [[0, 1], [0, 0]])
+                tf.pad(
+                    tf.concat([tf.reshape(part, [-1, 1]) for part in parts], 0), [[0, 1], [0, 0]]
+                )
                 for parts in zip(*messages, strict=True)
             )
         )

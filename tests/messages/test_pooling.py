@@ -27,15 +27,14 @@ def cases(seed: int = 0, neurons: int = 12) -> list[np.ndarray]:
 
 
 def backward(w, var, precision, shift, dtype=tf.float64) -> pooling.Response:
-    w, var, precision, shift, member = (
-        tf.constant(a, dtype) for a in (w, var, precision, shift, MEMBER)
-    )
-    got = pooling.backward(w, var, member, Gaussian(precision, shift))
+    above = Gaussian(tf.constant(precision, dtype), tf.constant(shift, dtype))
+    w, var, member = (tf.constant(a, dtype) for a in (w, var, MEMBER))
+    got = pooling.backward(w, var, member, above)
     return pooling.Response(*(part.numpy() for part in got))
 
 
 def forward(w, var) -> tuple[np.ndarray, np.ndarray]:
-    mean, spread = pooling.forward(*(tf.constant(a) for a in (w, var, MEMBER)))
+    mean, spread = pooling.forward(tf.constant(w), tf.constant(var), tf.constant(MEMBER))
     return mean.numpy(), spread.numpy()
 
 
@@ -51,8 +50,8 @@ def test_a_bag_of_one_is_the_neuron_itself():
         only = np.zeros_like(shift)
         only[:, part] = 1
         got = backward(w, var, precision * only, shift * only)
-        one = tanh(*(tf.constant(a[3]) for a in (w, var)),
-                   Gaussian(tf.constant(precision[1, part]), tf.constant(shift[1, part])))  # fmt: skip
+        above = Gaussian(tf.constant(precision[1, part]), tf.constant(shift[1, part]))
+        one = tanh(tf.constant(w[3]), tf.constant(var[3]), above)
         assert_allclose(got.gradient[3], one.gradient, atol=1e-5)
         assert_allclose(got.curvature[3], one.curvature, atol=1e-4)
 
@@ -107,7 +106,7 @@ def test_what_the_mean_says_to_an_instance_is_exact_for_gaussians():
         y = (own[:, None, None] + one[None, :, None] + two[None, None]) / 3
         log_f = np.log(np.einsum("kij,i,j->k", np.exp(y * (b - a * y / 2)), weight, weight))
         parabola = np.polyfit(own, log_f, 2)
-        message = Gaussian(*(tf.constant(v, tf.float64) for v in (-2 * parabola[0], parabola[1])))
+        message = Gaussian(*map(tf.constant, (-2 * parabola[0], parabola[1])))
         unit = tanh(tf.constant(w[2, h]), tf.constant(var[2, h]), message)
         assert got.gradient[2, h] == pytest.approx(float(unit.gradient), abs=1e-8)
         assert got.curvature[2, h] == pytest.approx(float(unit.curvature), abs=1e-7)
@@ -135,9 +134,10 @@ def test_without_variance_messages_are_the_gradient_of_pooling():
 
 def test_empty_bags_and_padding_say_nothing_and_float32_follows():
     numbers = cases(1)
-    member = np.pad(MEMBER, [(0, 0), (0, 2)])
-    w, var, above = *(np.pad(a, [(0, 2), (0, 0)], constant_values=9.0) for a in numbers[:2]), numbers[2:]
-    more = pooling.backward(*map(tf.constant, (w, var, member)), Gaussian(*map(tf.constant, above)))
+    w, var = (np.pad(a, [(0, 2), (0, 0)], constant_values=9.0) for a in numbers[:2])
+    member = tf.constant(np.pad(MEMBER, [(0, 0), (0, 2)]))
+    above = Gaussian(tf.constant(numbers[2]), tf.constant(numbers[3]))
+    more = pooling.backward(tf.constant(w), tf.constant(var), member, above)
     got = backward(*numbers)
     assert_allclose(more.gradient[:6], got.gradient, atol=1e-12)
     assert_allclose(more.curvature[:6], got.curvature, atol=1e-12)
