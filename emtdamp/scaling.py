@@ -83,8 +83,13 @@ def scaling(x: np.ndarray, weight: np.ndarray, share: float) -> Scaling:
         extent = np.ptp(x, axis=0)
     if not np.isfinite(extent).all():  # of float32 with values at its limits
         extent = np.ptp(x.astype(np.float64), axis=0)
+    return of_moments(center, sd, extent, share)
+
+
+def of_moments(center: np.ndarray, sd: np.ndarray, extent: np.ndarray, share: float) -> Scaling:
+    """The rule of `scaling` for columns (N,) of this mean, standard deviation and range."""
     live = extent > 0
     if not live.any():
-        live[:] = True  # a model of the mean alone
+        live = np.full_like(live, True)  # a model of the mean alone
     scale = np.maximum(sd, share * extent)
     return Scaling(center, np.where(scale > 0, scale, 1.0), live)

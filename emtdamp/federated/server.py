@@ -21,10 +21,12 @@ from emtdamp.messages.gaussian import Gaussian
 from emtdamp.messages.prior import ramp
 from emtdamp.network import Units
 from emtdamp.posterior import Posterior
+from emtdamp.scaling import of_moments
 from emtdamp.training import checkpoint, starts
 from emtdamp.training.recipe import SMALL, Recipe
 
 SHARES = {True: 0.5, False: 0.1}  # of a column's range, as the estimators' `scaling`
+LISTS = ("layers", "moved", "active")  # of the state, an entry a layer
 
 
 class Server(NamedTuple):
@@ -33,8 +35,9 @@ class Server(NamedTuple):
     round: int  # rounds done
     held: np.ndarray  # rows of each client, (K,)
     layers: tuple[Weights, ...]
+    moved: tuple[np.ndarray, ...]  # how far the means of each layer went in the last round
     active: tuple[np.ndarray, ...]  # numbers of the inputs and neurons that are left
-    counted: float  # minibatches in the curvature
+    minibatches: float  # in the curvature
     noise: float
     inputs: int  # columns of x as it comes
     columns: np.ndarray  # those that vary, (I,), with their
@@ -85,17 +88,12 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         widths = ", ".join(str(shape[0]) for shape in sorted(shapes))
         raise UsageError(f"clients have {widths} columns; give all of them the same")
     rows = sum(int(s["rows"]) for s in summaries)
-    center, sd, extent = _pooled(summaries, "x")
-    live = extent > 0
-    if not live.any():
-        live[:] = True
-    scale = np.maximum(sd, SHARES[settings.classes] * extent)
-    scale = np.where(scale > 0, scale, 1.0)
+    scale = of_moments(*_pooled(summaries, "x"), SHARES[settings.classes])
     y_center, y_scale = np.zeros(1), np.ones(1)
     if not settings.classes:
         y_center, y_sd, _ = _pooled(summaries, "y")
         y_scale = np.where(y_sd > 0, y_sd, 1.0)
-    inputs = int(live.sum())
+    inputs = int(scale.live.sum())
     recipe = settings.recipe(rows, len(summaries), inputs)
     start = starts.start(recipe, inputs, settings.seed)
     count = float(start.state.count)
@@ -103,13 +101,14 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         0,
         np.array([int(s["rows"]) for s in sorted(summaries, key=lambda s: int(s["client"]))]),
         tuple(Weights(layer.mean, layer.precision / count) for layer in start.state.layers),
+        tuple(np.zeros_like(layer.mean) for layer in start.state.layers),
         tuple(np.arange(n) for n in (inputs, *recipe.hidden)),
         count,
         float(start.state.noise),
-        len(live),
-        np.flatnonzero(live),
-        center[live],
-        scale[live],
+        len(scale.live),
+        np.flatnonzero(scale.live),
+        scale.center[scale.live],
+        scale.scale[scale.live],
         y_center,
         y_scale,
         _written(settings),
@@ -122,11 +121,11 @@ def _written(settings: Federation) -> str:
 
 def _pooled(summaries: Sequence[Arrays], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, standard deviation and range of the columns of all clients' rows."""
-    counts = np.array([int(s["rows"]) for s in summaries], float)[:, None]
+    rows = np.array([int(s["rows"]) for s in summaries], float)[:, None]
     means = np.array([s[f"{name}_mean"] for s in summaries])
-    center = (counts * means).sum(0) / counts.sum()
+    center = (rows * means).sum(0) / rows.sum()
     within = np.sum([s[f"{name}_scatter"] for s in summaries], axis=0)
-    sd = np.sqrt((within + (counts * (means - center) ** 2).sum(0)) / counts.sum())
+    sd = np.sqrt((within + (rows * (means - center) ** 2).sum(0)) / rows.sum())
     low = np.min([s[f"{name}_low"] for s in summaries], axis=0)
     high = np.max([s[f"{name}_high"] for s in summaries], axis=0)
     return center, sd, high - low
@@ -138,7 +137,7 @@ def message(settings: Federation, state: Server) -> Arrays:
         "round": np.asarray(state.round, np.int32),
         "rows": np.asarray(state.rows, np.int64),
         "clients": np.asarray(state.clients, np.int32),
-        "count": np.asarray(state.counted),
+        "count": np.asarray(state.minibatches),
         "noise": np.asarray(state.noise),
         "columns": state.columns.astype(np.uint32),
         "center": _short(state.center, state.scale),
@@ -156,10 +155,10 @@ def _short(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return short if (np.abs(short - values) <= 1e-4 * scale).all() else values
 
 
-def evidence(settings: Federation, state: Server) -> float:
+def effective_minibatches(settings: Federation, state: Server) -> float:
     """Ne, the minibatches behind the posterior."""
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    return settings.evidence(recipe, state.rows, state.clients, state.round)
+    return settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
 
 
 def server_round(
@@ -186,8 +185,8 @@ def server_round(
     before, state = state, state._replace(round=state.round + 1)
     info = Info(tuple(heard), refused, 0.0, 0.0, tuple(map(len, state.active)), up, down)
     if not sum(shares):
-        # evidence goes by rounds, but nothing was seen in this one
-        share = evidence(settings, before) / evidence(settings, state)
+        # Ne goes by rounds, but nothing was seen in this one
+        share = effective_minibatches(settings, before) / effective_minibatches(settings, state)
         layers = (Weights(mean, share * curvature) for mean, curvature in state.layers)
         return state._replace(layers=tuple(layers)), info
 
@@ -195,7 +194,8 @@ def server_round(
         return float(np.average([float(a[name]) for a in heard.values()], weights=shares))
 
     state = _average(settings, state, [wire.unpack(a) for a in heard.values()], shares)
-    state = state._replace(counted=mean("count"))
+    state = _go_on(settings, before, state, shares)
+    state = state._replace(minibatches=mean("count"))
     if recipe.schedule.learn_noise:
         state = state._replace(noise=_noise(settings, state, recipe, heard.values()))
     state = _drop(settings, state, recipe)
@@ -216,7 +216,7 @@ def _average(
 ) -> Server:
     """The geometric average of posteriors N(mean, 1/(Ne curvature + 1/slab))."""
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.evidence(recipe, state.rows, state.clients, state.round)
+    ne = settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
     layers = []
     for number, slab in enumerate(recipe.slabs(len(state.columns))):
         posteriors = []
@@ -228,6 +228,22 @@ def _average(
         curvature = np.maximum(found.precision - 1 / slab, 0.0) / ne
         layers.append(Weights(found.shift / found.precision, curvature))
     return state._replace(layers=tuple(layers))
+
+
+def _go_on(settings: Federation, before: Server, state: Server, shares: Sequence[int]) -> Server:
+    """The means go the average's way, and a part of the last round's way again.
+
+    Heavy-ball momentum over rounds, as in federated averaging (Hsu et al. 2019). Where rounds move
+    nothing any more it has died out: it changes how fast the fixed point comes, not which it is.
+    """
+    again = settings.momentum(state.clients, np.array(shares) / sum(shares), before.round)
+    pairs = zip(before.layers, state.layers, before.moved, strict=True)
+    moved = tuple(new.mean - old.mean + again * last for old, new, last in pairs)
+    layers = tuple(
+        Weights(old.mean + step, new.curvature)
+        for old, new, step in zip(before.layers, state.layers, moved, strict=True)
+    )
+    return state._replace(layers=layers, moved=moved)
 
 
 def _noise(
@@ -250,7 +266,7 @@ def _drop(settings: Federation, state: Server, recipe: Recipe) -> Server:
     sizes = (len(state.columns), *recipe.hidden)
     keep = [ramp(n, k, along) for n, k in zip(sizes, recipe.keep, strict=True)]
     slabs = recipe.slabs(len(state.columns))
-    ne, sent = settings.evidence(recipe, state.rows, state.clients, state.round), []
+    ne, sent = settings.effective_minibatches(recipe, state.rows, state.clients, state.round), []
     for (mean, curvature), slab in zip(state.layers, slabs, strict=True):
         precision = ne * curvature
         sent.append(Gaussian(tf.constant(precision), tf.constant(mean * (precision + 1 / slab))))
@@ -258,24 +274,24 @@ def _drop(settings: Federation, state: Server, recipe: Recipe) -> Server:
     prior = module.init(slabs, [len(groups) for groups in state.active])
     left = [np.flatnonzero(odds > 0) for odds in module.step(prior, sent, keep)[2].log_odds]
     active = tuple(groups[kept] for groups, kept in zip(state.active, left, strict=True))
-    layers = []
+    layers, moved = [], []
     ends = [*left[1:], np.arange(recipe.outputs)]
-    for weights, rows, columns in zip(state.layers, left, ends, strict=True):
-        place = np.ix_(np.append(rows, len(weights.mean) - 1), columns)
+    for weights, step, rows, columns in zip(state.layers, state.moved, left, ends, strict=True):
+        place = np.ix_(np.append(rows, len(step) - 1), columns)
         layers.append(Weights(weights.mean[place], weights.curvature[place]))
-    return state._replace(active=active, layers=tuple(layers))
+        moved.append(step[place])
+    return state._replace(active=active, layers=tuple(layers), moved=tuple(moved))
 
 
 def save(state: Server, path: str | Path) -> Path:
     """Write it to `path`, whole or not at all; EmtdampError where that cannot be."""
     arrays = {
-        name: np.asarray(value)
-        for name, value in state._asdict().items()
-        if name not in ("layers", "active")
+        name: np.asarray(value) for name, value in state._asdict().items() if name not in LISTS
     }
-    for number, (weights, groups) in enumerate(zip(state.layers, state.active, strict=True)):
+    for number, weights in enumerate(state.layers):
         arrays |= {f"{name}.{number}": value for name, value in weights._asdict().items()}
-        arrays[f"active.{number}"] = groups
+        arrays[f"moved.{number}"] = state.moved[number]
+        arrays[f"active.{number}"] = state.active[number]
     try:
         return checkpoint.write(arrays, path)
     except OSError as error:
@@ -292,8 +308,11 @@ def load(settings: Federation, path: str | Path) -> Server:
         with Path(path).open("rb") as raw:
             arrays = dict(np.load(raw, allow_pickle=False))
         layers = wire.unpack(arrays)
-        active = tuple(arrays[f"active.{number}"] for number in range(len(layers)))
-        others = {name: arrays[name] for name in Server._fields if name not in ("layers", "active")}
+        moved, active = (
+            tuple(arrays[f"{name}.{number}"] for number in range(len(layers)))
+            for name in ("moved", "active")
+        )
+        others = {name: arrays[name] for name in Server._fields if name not in LISTS}
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -301,18 +320,18 @@ def load(settings: Federation, path: str | Path) -> Server:
     except (TypeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"{path} is no file that server.save wrote: {error}") from error
     others |= {name: int(others[name]) for name in ("round", "inputs")}
-    others |= {name: float(others[name]) for name in ("counted", "noise")}
+    others |= {name: float(others[name]) for name in ("minibatches", "noise")}
     others["settings"] = str(others["settings"])
     then, now = json.loads(others["settings"]), json.loads(_written(settings))
     if differ := [f"{name}={then.get(name)}" for name in now if then.get(name) != now[name]]:
         raise UsageError(f"{path} is of a federation with {', '.join(differ)}; give the same")
-    return Server(layers=layers, active=active, **others)
+    return Server(layers=layers, moved=moved, active=active, **others)
 
 
 def posterior(settings: Federation, state: Server) -> Posterior:
     """The posterior of the network, for x and y as they came to the clients."""
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.evidence(recipe, state.rows, state.clients, state.round)
+    ne = settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
     sizes = (len(state.columns), *recipe.hidden, recipe.outputs)
     ends = [*state.active[1:], np.arange(recipe.outputs)]
     dtype = np.float64 if state.rows < SMALL else np.float32

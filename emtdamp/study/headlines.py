@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from emtdamp.study import claims, contests, methods, pages
+from emtdamp.study.chapters import federated, federated_kept
 from emtdamp.training import recipes
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -208,6 +209,38 @@ def boston_pruned() -> str:
     )
 
 
+def over_clients() -> str:
+    """Ten clients that keep their images, beside federated averaging."""
+    study = federated.read()
+    ours, theirs = federated.OURS, federated.THEIRS
+    end = study.rounds()[-1]
+    (error, nll), (their_error, their_nll) = (
+        [study.last(case, score).mean() for score in ("error", "nll")] for case in (ours, theirs)
+    )
+    standing = {
+        name: WORDS[study.standing(ours, theirs, score, number)]
+        for name, score, number in (
+            ("first", "error", 1),
+            ("last", "error", end),
+            ("nll", "nll", end),
+        )
+    }
+    text = (
+        f"Over ten clients that keep their images, after {end} rounds EM-TDAMP has"
+        f" {_share(error)} error. It is {standing['last']} federated averaging, at"
+        f" {_share(their_error)}, and after the first round {standing['first']} it. In likelihood"
+        f" it is {standing['nll']} it, {nll:.3f} beside {their_nll:.3f}."
+    )
+    dropped = federated_kept.standings(study)
+    kept = sorted(dropped)
+    return text + (
+        f" With {kept[0]} to {kept[-1]} % of the neurons kept, beside federated averaging with"
+        f" pruning: {_counted(dropped.values())}."
+        if len(kept) > 1
+        else ""
+    )
+
+
 def seconds_a_pass() -> str:
     """An EM iteration beside an epoch of Adam, two ways of it."""
     ratio = _study("speed").dropna(subset=["ratio"]).set_index(["what", "batch"])["ratio"]
@@ -250,7 +283,7 @@ def counts() -> str:
     tried = _study("mnist-choices").groupby("setting")[["nll_10000_32", "nll_50000_128"]].mean()
     once, default = tried.loc["each row counted once"], tried.loc["defaults"]
     here, there = (
-        recipes.evidence_counts((int(rows["kept_inputs"].iloc[0]), 128), 10, images)
+        recipes.row_counts((int(rows["kept_inputs"].iloc[0]), 128), 10, images)
         for images in (10_000, 60_000)
         for rows in [_size(images, 128)]
     )
@@ -276,6 +309,7 @@ HEADLINES: dict[str, Callable[[], str]] = {
         last_pass,
         boston_whole,
         boston_pruned,
+        over_clients,
         seconds_a_pass,
         seconds_to_accuracy,
         small_tables,

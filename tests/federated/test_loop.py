@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from emtdamp.federated import server
 from emtdamp.federated.client import Client
-from emtdamp.federated.loop import Rows, ask_all, run
+from emtdamp.federated.loop import Rows, ask_all, make_clients, run
 from emtdamp.federated.partition import partition
 from emtdamp.federated.settings import Federation
 from emtdamp.scaling import scaling
@@ -63,6 +63,22 @@ def test_one_client_is_a_fit_of_all_rows(monkeypatch):
     both = server.posterior(SETTINGS, found).var, trained.posterior.var
     for ours, theirs in zip(*both, strict=True):
         assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_a_part_of_the_last_step_is_gone_again(monkeypatch):
+    made = clients()
+    states: list[server.Server] = []
+    run(SETTINGS, made, lambda state, _: states.append(state), until=2)
+    one, two = states
+    share = SETTINGS.momentum(3, np.full(3, 1 / 3), 1)
+    monkeypatch.setattr(Federation, "momentum", lambda *_: 0.0)
+    without, _ = server.server_round(SETTINGS, one, ask_all(made, server.message(SETTINGS, one)))
+    start = server.begin(SETTINGS, [client.summary() for client in made])
+    for first, begun, plain, found in zip(
+        one.layers, start.layers, without.layers, two.layers, strict=True
+    ):
+        assert_allclose(found.mean - plain.mean, share * (first.mean - begun.mean), atol=1e-9)
+        assert_array_equal(found.curvature, plain.curvature)
 
 
 def test_the_order_of_clients_changes_nothing():
@@ -140,18 +156,43 @@ def test_all_clients_lose_the_same_neurons():
     assert (small.argmax(1) == y).mean() > 0.6
 
 
-def test_targets_are_learnt_with_their_noise():
+def targets():
+    """Of a client each: rows of one curve with noise 1, 15, 33 and 42 of them."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(90, 3))
     y = 30 + 5 * np.tanh(x[:, :1]) + rng.normal(size=(90, 1))
-    settings = Federation(
-        hidden=(8,), outputs=1, classes=False, rounds=15, passes=3, batch_size=10, half=False
-    )
-    made = [Client(settings, k, x[k::3], y[k::3]) for k in range(3)]
-    posterior = server.posterior(settings, run(settings, made))
-    mean, _ = posterior.propagate(x)
+    return x, y, [Rows(x[part], y[part]) for part in np.split(np.arange(90), [15, 48])]
+
+
+TARGETS = Federation(
+    hidden=(8,), outputs=1, classes=False, rounds=40, passes=3, batch_size=10, half=False
+)
+
+
+def test_targets_are_learnt_with_their_noise():
+    x, y, parts = targets()
+    posterior = server.posterior(TARGETS, run(TARGETS, make_clients(TARGETS, parts)))
+    mean, var = posterior.propagate(x)
     assert np.mean((mean - y) ** 2) < 0.2 * y.var()
-    assert 0.3 < float(np.squeeze(posterior.noise_variance)) < 3.0
+    # EM is at rest where v is the mean of E[eps^2] given y, over all rows
+    var, v = var / posterior.inflation, float(np.squeeze(posterior.noise_variance))
+    expected = (v * (y - mean) / (v + var)) ** 2 + v * var / (v + var)
+    assert 0.3 < v < 3.0
+    assert v == pytest.approx(expected.mean(), rel=0.25)  # it follows by a window
+
+
+def test_targets_are_on_the_scale_of_all_rows_and_their_noise_is_of_all_rows():
+    _, y, parts = targets()
+    parts = [Rows(part.x, part.y + 7 * number) for number, part in enumerate(parts)]
+    y = np.concatenate([part.y for part in parts])
+    made = make_clients(TARGETS, parts)
+    state = server.begin(TARGETS, [client.summary() for client in made])
+    assert_allclose(state.y_center, y.mean(0))
+    assert_allclose(state.y_scale, y.std(0))
+    answers = ask_all(made, server.message(TARGETS, state))
+    first, _ = server.server_round(TARGETS, state, answers)
+    sums = [float(answer["noise"]) for answer in answers.values()]
+    assert first.noise == pytest.approx(sum(sums) / (90 * TARGETS.passes))
 
 
 def test_a_minibatch_that_is_not_full_says_what_its_rows_say():

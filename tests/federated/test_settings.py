@@ -13,7 +13,7 @@ from emtdamp.training.forms import Decoupled, Schedule
 @pytest.mark.parametrize("passes", [1, 3])
 @pytest.mark.parametrize("own", [1000, 2500, 6500])
 def test_a_client_begins_where_the_server_is(own, passes, rule):
-    """With the evidence of all clients, whatever its own rows are: they count n/n_k times."""
+    """With the minibatches of all clients, whatever its own rows are: they count n/n_k times."""
     settings = Federation(rounds=10, passes=passes, rule=rule)
     recipe = settings.recipe(10_000, 3, 700)
     steps = -(-own // settings.batch_size)
@@ -22,17 +22,32 @@ def test_a_client_begins_where_the_server_is(own, passes, rule):
         schedule = Schedule(*(tf.constant(value, tf.float64) for value in given))
         k = tf.constant(float(done * passes * steps), tf.float64)
         rates = Decoupled().rates(schedule, k, tf.constant(float(steps), tf.float64), k)
-        server = settings.evidence(recipe, 10_000, 3, done)
+        server = settings.effective_minibatches(recipe, 10_000, 3, done)
         # one minibatch more, the one that comes
-        assert float(rates.evidence) == pytest.approx(server, abs=1.0 + 1e-9)
+        assert float(rates.effective_minibatches) == pytest.approx(server, abs=1.0 + 1e-9)
 
 
-def test_evidence_is_that_of_all_rows_or_of_a_clients():
+def test_the_minibatches_behind_the_posterior_are_those_of_all_rows_or_of_a_client():
     counted, plain = (Federation(rule=rule) for rule in ("counted", "plain"))
     recipe = counted.recipe(60_000, 10, 700)
-    ends = [settings.evidence(recipe, 60_000, 10, 10) for settings in (counted, plain)]
+    ends = [settings.effective_minibatches(recipe, 60_000, 10, 10) for settings in (counted, plain)]
     assert ends[0] == pytest.approx(10 * ends[1])
     assert ends[0] == pytest.approx(recipe.schedule.width_end * 600)
+
+
+def test_many_clients_go_far_first_and_on_over_rounds_and_one_goes_as_a_fit_does():
+    settings = Federation(rounds=10)
+    gains = [settings.gain(1000, done) for done in range(10)]
+    assert gains == sorted(gains, reverse=True) and gains[0] > 3 and gains[-1] < 0.5
+    even, alone = np.full(1000, 1e-3), np.ones(1)
+    again = [settings.momentum(1000, even, done) for done in range(10)]
+    assert again[0] == 0 and 0 < min(again[1:]) and max(again) < 1
+    # a step's gain is gain (1 - f): this much of the last one is this much of an equal one
+    assert again[4] == pytest.approx(0.999 * 0.9 * gains[4] * 5.5 / (gains[3] * 6.5))
+    # one with nearly all rows is as good as alone
+    assert settings.momentum(1000, np.array([0.99, 0.01]), 4) < 0.02 * again[4]
+    for done in range(10):
+        assert settings.gain(1, done) == 1 and settings.momentum(1, alone, done) == 0
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_a_run_from_the_comparison():
 
 
 def test_a_round_from_the_study_of_federations():
-    study = pages.study("federated")
+    study = pages.study("federated").query("data == 'mnist'")
     chosen = (study["method"] == "em-tdamp") & (study["kept"] == 100) & (study["passes"] == 1)
     row = study[chosen & (study["partition"] == "iid")].set_index("seed").loc[0]
     task = runs.mnist(int(row["train_size"]))

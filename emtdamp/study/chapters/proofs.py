@@ -125,9 +125,9 @@ def _window_step(state: State, batch: Batch, keep: tf.Tensor) -> State:
 
 @tf.function(autograph=False)
 def _decoupled_step(
-    state: State, batch: Batch, evidence: tf.Tensor, gain: tf.Tensor, momentum: tf.Tensor
+    state: State, batch: Batch, effective: tf.Tensor, gain: tf.Tensor, momentum: tf.Tensor
 ) -> State:
-    how = Rates(1 - 1 / 3, gain=gain, evidence=evidence, momentum=momentum)
+    how = Rates(1 - 1 / 3, gain=gain, effective_minibatches=effective, momentum=momentum)
     return damp.step_decoupled(NETWORK, state, batch, how)[0]
 
 
