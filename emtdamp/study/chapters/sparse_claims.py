@@ -220,11 +220,11 @@ def glued(found: Fronts) -> dict[str, str | int]:
         "musk_dense": f"{replicas.size(musk.architecture) - _defaults(musk):,}",
         "defaults": _defaults(musk),
     }
+    values |= dict.fromkeys(["ours_musk", *(f"ours_{m}" for m in sparse.SINGLE)], "not shown")
     pairs = [(task, other) for task in SPARSE for other in ("l1", "ivon")]
     if not sparse.complete(found):
         names = [f"{m}_{t}" for t in SPARSE for m in sparse.SINGLE]
         names += [f"{task}_{other}" for task, other in pairs]
-        names += ["ours_musk", *(f"ours_{other}" for other in sparse.SINGLE)]
         names += ["splits", "musk_splits", "groups_splits", "groups", "groups_left"]
         return values | dict.fromkeys(names, "not shown")
     for task, weights in SPARSE.items():
@@ -232,10 +232,10 @@ def glued(found: Fronts) -> dict[str, str | int]:
         values |= {f"{m}_{task}": f"{e.mean():.1%}" for m, e in errors.items()}
     for task, other in pairs:
         values[f"{task}_{other}"] = _standing(found[task], "vadam", other, SPARSE[task])
-    musk = found["musk"]
-    values["ours_musk"] = f"{sparse.at(musk[OURS], SPARSE['musk']).mean():.1%}"
-    for other in sparse.SINGLE:
-        values[f"ours_{other}"] = _standing(musk, OURS, other, SPARSE["musk"])
+    if OURS in (musk := found["musk"]):
+        values["ours_musk"] = f"{sparse.at(musk[OURS], SPARSE['musk']).mean():.1%}"
+        for other in sparse.SINGLE:
+            values[f"ours_{other}"] = _standing(musk, OURS, other, SPARSE["musk"])
     values["splits"] = len(found["iris"]["vadam"].error)
     values["musk_splits"] = len(found["musk"]["vadam"].error)
     groups = found["iris"].get("em-tdamp")
