@@ -32,7 +32,7 @@ and curvature. It is ours, and the estimators' default; the window form is the p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
@@ -130,6 +130,22 @@ class Network:
     likelihood: Likelihood
     fan_in: tuple[int, ...] = ()
 
+    def sized(self, x: np.ndarray) -> Self:
+        """The one for these x, where something depends on their number."""
+        return self
+
+    def message_pass(
+        self, weights: Sequence[tuple[tf.Tensor, tf.Tensor]], batch: Batch, noise: tf.Tensor
+    ) -> "MessagePass":
+        """The first pass over a minibatch; networks that are no stack of layers have their own."""
+        return message_pass(self, weights, batch, noise)
+
+    def propagate(
+        self, weights: Sequence[tuple[tf.Tensor, tf.Tensor]], x: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and variance of the last layer's z, (B, J): prediction."""
+        return propagate(self, weights, x)
+
 
 class Memory(NamedTuple):
     """What a pass leaves for the next one's cavities on the same samples."""
@@ -145,24 +161,32 @@ class MessagePass(NamedTuple):
     memory: Memory
     output: Output
     healthy: tf.Tensor
+    inputs: Gaussian | None = None  # the message to x, (B, N-1), where x has a variance
 
 
 def propagate(
-    network: Network, weights: Sequence[tuple[tf.Tensor, tf.Tensor]], x: tf.Tensor
+    network: Network,
+    weights: Sequence[tuple[tf.Tensor, tf.Tensor]],
+    x: tf.Tensor,
+    var: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and variance of the last layer's z, (B, J), from (m, s) of each layer: prediction."""
-    w, var, *_ = _upward(network, weights, x, None)
-    return w[-1], var[-1]
+    """Mean and variance of the last layer's z, (B, J), from (m, s) of each layer: prediction.
+
+    var: of x, (B, N), None where x is known.
+    """
+    w, spread, *_ = _upward(network, weights, x, var, None)
+    return w[-1], spread[-1]
 
 
 def _upward(
     network: Network,
     weights: Sequence[tuple[tf.Tensor, tf.Tensor]],
     x: tf.Tensor,
+    d: tf.Tensor | None,
     previous: Memory | None,
 ) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor], list[tf.Tensor | None]]:
     """w and V of each layer, and the mean x and variance D of its inputs."""
-    ws, vs, xs, ds = [], [], [x], [None]
+    ws, vs, xs, ds = [], [], [x], [d]
     for number, (m, s) in enumerate(weights):
         old = None if previous is None else previous.traces[number]
         w, var = layers.forward(xs[-1], ds[-1], m, s, old)
@@ -182,9 +206,11 @@ def message_pass(
     batch: Batch,
     noise: tf.Tensor,
     previous: Memory | None = None,
+    var: tf.Tensor | None = None,
 ) -> MessagePass:
-    """Messages forward, then backward; `previous` is what the pass before left."""
-    ws, vs, xs, ds = _upward(network, weights, batch.x, previous)
+    """Messages forward, then backward; `previous` is what the pass before left, `var` (B, N) the
+    variance of x, None where x is known."""
+    ws, vs, xs, ds = _upward(network, weights, batch.x, var, previous)
     output = network.likelihood(ws[-1], vs[-1], batch.y, noise)
     g, gam = output.gradient, output.curvature
     weight = batch.weight[:, None]
@@ -203,7 +229,8 @@ def message_pass(
             unit = network.activation(ws[number - 1], vs[number - 1], above[-1])
             g, gam = unit.gradient, unit.curvature
     memory = Memory(traces[::-1], above[::-1])
-    return MessagePass(messages[::-1], memory, output, tf.stack(flags[::-1]))
+    inputs = None if var is None else layers.to_inputs(xs[0], *weights[0], g, gam, None)
+    return MessagePass(messages[::-1], memory, output, tf.stack(flags[::-1]), inputs)
 
 
 def step_window(
@@ -269,7 +296,7 @@ def step_decoupled(
     weights = [
         (old.mean, 1.0 / (kap * old.precision + old.prior.precision)) for old in state.layers
     ]
-    result = message_pass(network, weights, batch, state.noise)
+    result = network.message_pass(weights, batch, state.noise)
     new_layers = []
     fan_in = network.fan_in or [old.mean.shape[0] for old in state.layers]
     for old, (gradient, precision), rows in zip(state.layers, result.messages, fan_in, strict=True):

@@ -276,6 +276,10 @@ class GroupPrior:
             tuple(tf.fill([n], True) for n in groups) if self.share_incoming else (),
         )
 
+    def groups(self, shapes: Sequence[tuple[int, int]]) -> list[int]:
+        """How many there are in layers of these shapes (I+1, J): I of each."""
+        return [rows - 1 for rows, _ in shapes]
+
     def step(
         self,
         state: PriorState,

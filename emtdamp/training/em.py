@@ -50,6 +50,10 @@ class Module(Protocol):
         """As `GroupPrior.step`."""
         ...
 
+    def groups(self, shapes: Sequence[tuple[int, int]]) -> Sequence[int]:
+        """As `GroupPrior.groups`."""
+        ...
+
 
 class Totals(NamedTuple):
     """Sums over an epoch; change: the largest |change| of the posterior's mean in it."""
@@ -160,12 +164,14 @@ def epoch_function(network: Network, module: Module, form: Form, batch_size: int
     """The compiled epoch of these settings.
 
     epoch(progress, data, seed, schedule, keep) -> progress, Module B's Info, `Totals`; keep: how
-    many groups of the inputs and each hidden layer are to be left at the end.
+    many groups of the inputs and each hidden layer (of whatever module B groups) are to be left at
+    the end.
     """
 
     @tf.function(jit_compile=True, reduce_retracing=False, autograph=False)
     def epoch(progress: Progress, data: Batch, seed, schedule: Schedule, keep):
-        groups = [layer.mean.shape[0] - 1 for layer in progress.state.layers]
+        shapes = [tuple(layer.mean.shape) for layer in progress.state.layers]
+        groups = module.groups(shapes)
         order, steps = shuffled(data.weight, batch_size, seed)
         most, started = order.shape[0], progress.average
         zero = tf.zeros([], data.x.dtype)
@@ -210,7 +216,7 @@ def epoch_function(network: Network, module: Module, form: Form, batch_size: int
             state = progress.state._replace(noise=noise)
             return number + 1, progress._replace(state=state), totals
 
-        totals = Totals(zero, zero, zero, zero, tf.fill([len(groups), 4], most))
+        totals = Totals(zero, zero, zero, zero, tf.fill([len(shapes), 4], most))
         _, progress, totals = tf.while_loop(
             lambda number, *_: number < exchanges, part, (tf.constant(0), progress, totals)
         )

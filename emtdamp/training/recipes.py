@@ -214,6 +214,11 @@ def row_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
     ends at `MAX_COUNTS`, where they end.
     """
     parameters = sum((above + 1) * below for above, below in pairwise((*kept, outputs)))
+    return counts(parameters, rows)
+
+
+def counts(parameters: int, rows: float) -> float:
+    """The same by the number of weights and biases."""
     return float(np.clip(3.0 * (parameters / rows) ** (2 / 3), 1.0, MAX_COUNTS))
 
 

@@ -177,6 +177,12 @@ def test_runs_from_the_studies_of_sparse_networks():
     row = study.loc["em-tdamp"]
     kept, again = sparse_training.read(row), sparse_training.groups(1)
     assert again.error[0] == pytest.approx(kept.error[0], abs=0.07)
+    row = pages.study("sparse-musk").set_index("method", drop=False).loc["em-tdamp, weights"]
+    kept, here = sparse_training.read(row), sparse_training.task("musk")
+    how, first = sparse_training.WEIGHTS["musk"], here.splits(1)
+    again = sparse_training.weights(here, how, first, (70,), seed=0)
+    # one bag of 22 more or less, by other rounding
+    assert again.error[0, 0] == pytest.approx(sparse_parameterisation.at(kept, 70)[0], abs=0.05)
 
 
 def test_claims_of_sparse_networks_are_recomputed_from_their_studies():

@@ -9,7 +9,8 @@ from emtdamp.baselines import replicas
 from emtdamp.study import pages
 from emtdamp.study.chapters import sparse_parameterisation as sparse
 from emtdamp.study.chapters import sparse_training as training
-from emtdamp.study.chapters.sparse_parameterisation import SPARSE, Fronts
+from emtdamp.study.chapters.sparse_parameterisation import OURS, SPARSE, Fronts
+from emtdamp.study.chapters.sparse_training import Found
 from emtdamp.study.claims import BOOK
 from emtdamp.study.headlines import WORDS
 
@@ -33,7 +34,7 @@ def _number(text: str, reported: float, ours: float) -> pages.Claim:
 def _sizes() -> list[pages.Claim]:
     iris, musk = (training.task(name) for name in ("iris", "musk"))
     instances, inputs = iris.data.shape[0], iris.data.shape[1]
-    defaults = int(np.prod(musk.architecture.shapes[1]))
+    defaults = _defaults(musk)
     no_bias = iris.size - 3
     features = datasets.load_musk1().features
     return [
@@ -164,6 +165,8 @@ def _fronts(found: Fronts) -> list[pages.Claim]:
                     source=SLIDES if other == "l1" else BOOK,
                 )
             )
+        if OURS in methods:
+            made += _ours(methods, weights, f"{label}, {share} pruned")
     few = 1 - sparse.at(found["iris"]["vadam"], SPARSE["iris"])
     made.append(
         pages.goal(
@@ -191,25 +194,49 @@ def _fronts(found: Fronts) -> list[pages.Claim]:
     return made
 
 
+def _ours(methods: dict[str, Found], weights: int, where: str) -> list[pages.Claim]:
+    """EM-TDAMP of single weights beside each of the others."""
+    made, ours = [], sparse.at(methods[OURS], weights)
+    for other in sparse.SINGLE:
+        theirs = sparse.at(methods[other], weights)
+        made.append(
+            pages.versus(
+                f"{where}: EM-TDAMP beside {sparse.LABELS[other]}",
+                reported="not compared",
+                ours=f"error {ours.mean():.1%} against {theirs.mean():.1%}",
+                standing=pages.compare(ours, theirs, paired=True).standing,
+                why="paired by split, two standard errors",
+                source=BOOK,
+            )
+        )
+    return made
+
+
 def glued(found: Fronts) -> dict[str, str | int]:
     """What the text quotes; dashes where the studies are not shown."""
     iris, musk = (training.task(name) for name in ("iris", "musk"))
     values: dict[str, str | int] = {
         "iris_size": iris.size,
         "musk_size": f"{musk.size:,}",
-        "musk_dense": f"{replicas.size(musk.architecture) - 20:,}",
+        "musk_dense": f"{replicas.size(musk.architecture) - _defaults(musk):,}",
+        "defaults": _defaults(musk),
     }
+    values |= dict.fromkeys(["ours_musk", *(f"ours_{m}" for m in sparse.SINGLE)], "not shown")
+    pairs = [(task, other) for task in SPARSE for other in ("l1", "ivon")]
     if not sparse.complete(found):
         names = [f"{m}_{t}" for t in SPARSE for m in sparse.SINGLE]
-        more = ("iris_l1", "iris_ivon", "musk_l1", "musk_ivon")
-        more = (*more, "splits", "musk_splits", "groups_splits", "groups", "groups_left")
-        return values | dict.fromkeys([*names, *more], "not shown")
+        names += [f"{task}_{other}" for task, other in pairs]
+        names += ["splits", "musk_splits", "groups_splits", "groups", "groups_left"]
+        return values | dict.fromkeys(names, "not shown")
     for task, weights in SPARSE.items():
         errors = {m: sparse.at(found[task][m], weights) for m in sparse.SINGLE}
         values |= {f"{m}_{task}": f"{e.mean():.1%}" for m, e in errors.items()}
-        for other in ("l1", "ivon"):
-            standing = pages.compare(errors["vadam"], errors[other], paired=True).standing
-            values[f"{task}_{other}"] = WORDS[standing]
+    for task, other in pairs:
+        values[f"{task}_{other}"] = _standing(found[task], "vadam", other, SPARSE[task])
+    if OURS in (musk := found["musk"]):
+        values["ours_musk"] = f"{sparse.at(musk[OURS], SPARSE['musk']).mean():.1%}"
+        for other in sparse.SINGLE:
+            values[f"ours_{other}"] = _standing(musk, OURS, other, SPARSE["musk"])
     values["splits"] = len(found["iris"]["vadam"].error)
     values["musk_splits"] = len(found["musk"]["vadam"].error)
     groups = found["iris"].get("em-tdamp")
@@ -221,3 +248,14 @@ def glued(found: Fronts) -> dict[str, str | int]:
     else:
         values |= {"groups": "not in the study yet", "groups_left": 8}
     return values
+
+
+def _standing(methods: dict[str, Found], one: str, other: str, weights: int) -> str:
+    """Of the first method's error beside the other's, paired by split, in words."""
+    errors = (sparse.at(methods[name], weights) for name in (one, other))
+    return WORDS[pages.compare(*errors, paired=True).standing]
+
+
+def _defaults(musk: training.Task) -> int:
+    """Values that stand for mean and maximum of an empty bag."""
+    return int(np.prod(musk.architecture.shapes[1]))

@@ -17,6 +17,12 @@ from emtdamp.baselines import replicas
 from emtdamp.baselines.multiple_instance import Bags, MeanMax, labels_of, pack
 from emtdamp.baselines.shrinkage import L1, IvonARD, VadamARD
 from emtdamp.datasets import Fold
+from emtdamp.messages.activations import ACTIVATIONS
+from emtdamp.messages.bags import BagNetwork, padded
+from emtdamp.messages.damp import Network
+from emtdamp.messages.likelihoods import ProbitProduct
+from emtdamp.training import single_weights
+from emtdamp.training.single_weights import Settings, Shapes
 
 
 class Task(NamedTuple):
@@ -51,6 +57,19 @@ class Task(NamedTuple):
     def with_inputs(self, x: np.ndarray) -> Any:
         """What the architecture takes: x (R, rows or instances, I)."""
         return self.data._replace(x=x) if isinstance(self.data, Bags) else x
+
+    @property
+    def network(self) -> tuple[Network, Shapes]:
+        """For message passing, and the shapes of its layers."""
+        kind = BagNetwork if isinstance(self.data, Bags) else Network
+        shapes = [shape if len(shape) == 2 else (1, *shape) for shape in self.architecture.shapes]
+        return kind(ACTIVATIONS[self.architecture.activation], ProbitProduct()), tuple(shapes)
+
+    def rows(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Of scaled inputs what the network takes, of some rows or bags."""
+        if isinstance(self.data, Bags):
+            return padded(x, self.data.first, self.data.length, rows)
+        return np.pad(x[rows], [(0, 0), (0, 1)], constant_values=1.0)
 
 
 def task(name: str) -> Task:
@@ -90,7 +109,9 @@ HOW = {
     ("musk", "vadam"): Training(VadamARD(rate=5e-3, **COLD), BAG_SHAPES, 3000, 2),
     ("musk", "ivon"): Training(IvonARD(rate=0.05, **COLD), BAG_SHAPES, 3000, 4),
 }
-# EM-TDAMP on 4-8-3: inputs and neurons kept
+# EM-TDAMP that drops single weights
+WEIGHTS = {"iris": Settings(epochs=300), "musk": Settings(inflation=10.0)}
+# and whole inputs and neurons, on 4-8-3: how many are kept
 GROUPS = ((4, 8), (4, 4), (4, 2), (2, 2), (4, 1), (2, 1), (1, 1))
 
 
@@ -114,16 +135,20 @@ def train(name: str, method: str, splits: int, seed: int = 0) -> Found:
     if method == "em-tdamp":
         return groups(splits, seed)
     here = task(name)
+    if method == "em-tdamp, weights":
+        return weights(here, WEIGHTS[name], here.splits(splits), here.levels, seed)
     return run(here, HOW[name, method], here.splits(splits), seed)
 
 
-def held_out(name: str, how: Training, splits: int, seed: int = 0) -> Found:
+def held_out(name: str, how: Training | Settings, splits: int, seed: int = 0) -> Found:
     """The same within the training rows of each split: a third of them tests."""
     here, inner = task(name), []
     for split in here.splits(splits):
         folds = StratifiedKFold(3, shuffle=True, random_state=0)
         fit, out = next(folds.split(split.train, here.y[split.train]))
         inner.append(Fold(split.train[fit], split.train[out]))
+    if isinstance(how, Settings):
+        return weights(here, how, inner, here.levels, seed)
     return run(here, how, inner, seed)
 
 
@@ -162,8 +187,25 @@ def _scores(log_p: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return float(np.mean(log_p.argmax(1) != y)), float(-log_p[np.arange(len(y)), y].mean())
 
 
+def weights(
+    here: Task, settings: Settings, splits: list[Fold], levels: tuple[int, ...], seed: int
+) -> Found:
+    """EM-TDAMP that drops single weights: a training for each number of them."""
+    network, shapes = here.network
+    found = np.empty((2, len(splits), len(levels)))
+    for number, split in enumerate(splits):
+        x = here.scaled(split.train)
+        train, test = (here.rows(x, rows) for rows in split)
+        for level, left in enumerate(levels):
+            y = here.y[split.train]
+            fitted = single_weights.train(network, shapes, train, y, left, settings, seed)
+            log_p = fitted.log_probabilities(test)
+            found[:, number, level] = _scores(log_p, here.y[split.test])
+    return _of_sizes(levels, *found)
+
+
 def groups(splits: int, seed: int = 0) -> Found:
-    """EM-TDAMP on Iris, which drops whole inputs and neurons: a level is what is left then."""
+    """EM-TDAMP's estimator on Iris: whole inputs and neurons go; a level is what is left then."""
     here = task("iris")
     error, loss = np.empty((2, splits, len(GROUPS)))
     sizes = [(inputs + 1) * neurons + (neurons + 1) * 3 for inputs, neurons in GROUPS]
@@ -174,8 +216,13 @@ def groups(splits: int, seed: int = 0) -> Found:
             ).fit(here.data[split.train], here.y[split.train])
             log_p = model.predict_log_proba(here.data[split.test])
             error[number, level], loss[number, level] = _scores(log_p, here.y[split.test])
-    nothing = np.empty((splits, 0))
-    return Found(tuple(sizes), error, loss, (), nothing, nothing)
+    return _of_sizes(tuple(sizes), error, loss)
+
+
+def _of_sizes(levels: tuple[int, ...], error: np.ndarray, loss: np.ndarray) -> Found:
+    """Where a size is asked for, and no strength."""
+    nothing = np.empty((len(error), 0))
+    return Found(levels, error, loss, (), nothing, nothing)
 
 
 def results(found: Found) -> dict[str, float]:
