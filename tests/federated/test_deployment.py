@@ -24,8 +24,6 @@ SETTINGS = Federation(hidden=(8,), outputs=2, rounds=1, batch_size=10)
 CONFIG = 'clients=3 hidden="8" outputs=2 rounds=1 batch-size=10'
 FOLDER = Path(app.__file__).parent / "flower"
 BIN = Path(sys.executable).parent
-# Flower misses a node after two of its beats of 30 s, a constant; every process begins with these.
-BEATS = "from flwr.common import constant\n\nconstant.HEARTBEAT_DEFAULT_INTERVAL = 8\n"
 
 
 class Machines:
@@ -33,11 +31,9 @@ class Machines:
 
     def __init__(self, home: Path):
         self.home, self.started = home, []
-        (home / "sitecustomize.py").write_text(BEATS, "utf-8")
         self.env = os.environ | {
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # they start each other by name
             "FLWR_HOME": str(home),
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")])),
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1",
             "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiled faster, run once
