@@ -28,7 +28,7 @@ class Tuned(NamedTuple):
     momentum: float = 0.6
     clip: float = 0.1
     prior_count: float = 100.0  # minibatches that the starting precision stands for
-    early_width: float = 0.25  # times `recipes.make`'s, at the start
+    early_width: float = 0.25  # of classes, times `recipes.make`'s, at the start
     # of many clients, times `recipes.make`'s in round 1; falls as 1/round
     first_gain: float = 3.2
     least_gain: float = 0.4
@@ -111,12 +111,14 @@ class Federation:
         like = Data(np.broadcast_to(0.0, (each, inputs)), y, np.full(each, rows / each))
         made = recipes.make(self._parameters(), like, self.outputs, 1.0 if self.classes else None)
         total, tuned = self.rounds * self.passes * -(-each // self.batch_size), self.tuned
+        # a wider posterior would raise a v that is learnt, and that the posterior, for long
+        early = tuned.early_width if self.classes else 1.0
         schedule = made.schedule._replace(
             warmup=min(tuned.warmup, 0.2 * total),
             momentum=tuned.momentum,
             clip=tuned.clip,
             prior_count=tuned.prior_count,
-            width_start=tuned.early_width * made.schedule.width_start,
+            width_start=early * made.schedule.width_start,
         )
         return made._replace(schedule=schedule, batch_size=self.batch_size)
 

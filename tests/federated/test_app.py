@@ -37,12 +37,13 @@ def parts(clients=3, number=90):
 
 
 def same(one: server.Server, two: server.Server) -> None:
-    for name in set(server.Server._fields) - {"layers", "active"}:
+    for name in set(server.Server._fields) - {*server.LISTS}:
         assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
     for ours, theirs in zip(one.layers, two.layers, strict=True):
         assert_array_equal(ours.mean, theirs.mean)
         assert_array_equal(ours.curvature, theirs.curvature)
-    for ours, theirs in zip(one.active, two.active, strict=True):
+    both = [state.moved + state.active for state in (one, two)]
+    for ours, theirs in zip(*both, strict=True):
         assert_array_equal(ours, theirs)
 
 

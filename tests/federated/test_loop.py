@@ -189,7 +189,8 @@ def test_targets_are_on_the_scale_of_all_rows_and_their_noise_is_of_all_rows():
     state = server.begin(TARGETS, [client.summary() for client in made])
     assert_allclose(state.y_center, y.mean(0))
     assert_allclose(state.y_scale, y.std(0))
-    answers = ask_all(made, server.message(TARGETS, state))
+    message = server.message(TARGETS, state)
+    answers = {client.number: client.answer(message) for client in made}
     first, _ = server.server_round(TARGETS, state, answers)
     sums = [float(answer["noise"]) for answer in answers.values()]
     assert first.noise == pytest.approx(sum(sums) / (90 * TARGETS.passes))
