@@ -29,9 +29,9 @@ class Images:
         self.y = mnist.y_train[:rows].astype(np.int32)
 
 
-def em_problem(
+def em_epoch(
     data: Images, hidden: tuple[int, ...], batch: int, **settings
-) -> tuple[fitting.Problem, Progress]:
+) -> tuple[fitting.Epoch, Progress]:
     """The compiled epoch as `fitting.train` calls it, and where it starts; half is pruned."""
     model = EMTDAMPClassifier(hidden, batch_size=batch, em_iters=EPOCHS, sparsity=0.5, **settings)
     rows, inputs = data.x.shape
@@ -42,18 +42,18 @@ def em_problem(
 
 def em(data: Images, hidden: tuple[int, ...], batch: int, **settings) -> Run:
     """An EM iteration: shuffle, module A on all minibatches, exchanges with module B, M-steps."""
-    return repeated(*em_problem(data, hidden, batch, **settings))
+    return repeated(*em_epoch(data, hidden, batch, **settings))
 
 
-def repeated(problem: fitting.Problem, progress: Progress) -> Run:
-    """Each run is the problem's next epoch."""
+def repeated(epoch: fitting.Epoch, progress: Progress) -> Run:
+    """Each run is the next epoch."""
 
-    def epoch() -> None:
+    def run() -> None:
         nonlocal progress
-        progress, _, totals = problem(progress, tf.constant([0, int(progress.k)]))
+        progress, _, totals = epoch(progress, tf.constant([0, int(progress.k)]))
         totals.failed.numpy()  # waits for the end
 
-    return clocked(epoch)
+    return clocked(run)
 
 
 class _Epochs(keras.callbacks.Callback):

@@ -94,6 +94,14 @@ class Program:
         if self.epoch.experimental_get_tracing_count() > before:
             self.epoch(*arguments)
 
+    @tf.function
+    def resume(self, weights: list[tf.Tensor]) -> None:
+        """Give the network these weights, as `model.get_weights` has them; no moments."""
+        for variable, value in zip(self.optimizer.variables, self.fresh, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.model.weights, weights, strict=True):
+            variable.assign(value)
+
     @tf.function(jit_compile=True)
     def epoch(
         self,

@@ -55,14 +55,14 @@ class IVON(Adam):
     ) -> tuple[GaussianNetwork, list[Row]]:
         """The network, and a row an epoch; `report` gets each row and the network so far."""
         architecture = replicas.Dense((*problem.groups, problem.outputs), problem.activation)
-        rng, count = np.random.default_rng(problem.seed), float(len(problem.rows))
+        rng, rows = np.random.default_rng(problem.seed), float(len(problem.rows))
         start = tf.constant(replicas.start(architecture, 1, rng))
-        state = ivon.init(start, (count * self.first_curvature) ** -0.5, count, self.precision)
+        state = ivon.init(start, (rows * self.first_curvature) ** -0.5, rows, self.precision)
         steps = -(-len(problem.x) // problem.batch_size)
         rates = tf.constant(self.rates(steps * problem.epochs), tf.float32)
         x = tf.constant(problem.x[None], tf.float32)
         y = tf.constant(problem.y, tf.int32 if problem.classes else tf.float32)
-        settings = [tf.constant(v, tf.float32) for v in (count, self.precision, self.beta2)]
+        settings = [tf.constant(v, tf.float32) for v in (rows, self.precision, self.beta2)]
         epoch_of = _epoch(architecture, problem.classes)
         history: list[Row] = []
         found: Any = None
@@ -78,7 +78,7 @@ class IVON(Adam):
                 raise EmtdampError(
                     f"the loss is {float(loss)} in epoch {epoch + 1}; use a rate below {self.rate}"
                 )
-            found = _network(architecture, state, count, problem)
+            found = _network(architecture, state, rows, problem)
             if epoch + 1 == problem.epochs:
                 found = keep_largest(found, problem.keep)
             active = {f"active_{n}": int(a.sum()) for n, a in enumerate(found.active)}
@@ -90,12 +90,12 @@ class IVON(Adam):
 
 
 def _network(
-    architecture: replicas.Dense, state: ivon.State, count: float, problem: Problem
+    architecture: replicas.Dense, state: ivon.State, rows: float, problem: Problem
 ) -> SampledNetwork:
     """Dense so far; it draws networks of the problem's seed."""
     mean, var = (
         [part.numpy()[0] for part in replicas.unpacked(flat, architecture.shapes)]
-        for flat in (state.mean, ivon.variance(state, count))
+        for flat in (state.mean, ivon.variance(state, rows))
     )
     active = tuple(np.ones(n, bool) for n in problem.groups)
     return SampledNetwork.of(
@@ -108,9 +108,9 @@ def _epoch(architecture: replicas.Dense, classes: bool) -> Any:
     """The steps of an epoch as one compiled call: the state, and the mean loss."""
 
     @tf.function(jit_compile=True, autograph=False)
-    def run(state, x, y, order, noises, rates, count, precision, beta2):
+    def run(state, x, y, order, noises, rates, rows, precision, beta2):
         def body(k, state, total):
-            theta = ivon.draw(state, noises[k], count)
+            theta = ivon.draw(state, noises[k], rows)
             with tf.GradientTape() as tape:
                 tape.watch(theta)
                 z = architecture.logits(theta, x, order[k])[0]
@@ -121,7 +121,7 @@ def _epoch(architecture: replicas.Dense, classes: bool) -> Any:
                     each = 0.5 * tf.reduce_sum((z - target) ** 2, axis=1)
                 loss = tf.reduce_mean(each)
             gradient = tape.gradient(loss, theta)
-            state = ivon.step(state, gradient, noises[k], count, precision, rates[k], beta2=beta2)
+            state = ivon.step(state, gradient, noises[k], rows, precision, rates[k], beta2=beta2)
             return k + 1, state, total + loss
 
         steps = order.shape[0]

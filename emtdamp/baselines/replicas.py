@@ -211,9 +211,9 @@ def train(
     if steps % calls:
         raise UsageError(f"steps={steps}; give a multiple of calls={calls}")
     rng = np.random.default_rng(seed)
-    count = tf.constant([[float(len(own))] for own in rows])
+    sizes = tf.constant([[float(len(own))] for own in rows])
     strength = tf.constant(np.reshape(strengths, (-1, 1)), tf.float32)
-    state = rule.init(tf.constant(start(architecture, len(rows), rng)), count, strength)
+    state = rule.init(tf.constant(start(architecture, len(rows), rng)), sizes, strength)
     rates = rule.rate * 0.5 * (1 + np.cos(np.pi * np.arange(steps) / steps))
     order = orders(rows, batch, steps, rng)
     data = architecture.prepared(data, order)
@@ -226,8 +226,8 @@ def train(
         # drawn here: XLA's generator on a processor takes longer than all the rest of a step
         shape = (each, *state.mean.shape) if rule.draws else (each, 1, 1)
         noise = tf.constant(rng.standard_normal(shape, np.float32))
-        state = run(state, data, y, tf.constant(order[now]), count, strength, rate, noise)
-    mean, var = state.mean.numpy(), rule.variance(state, count).numpy()
+        state = run(state, data, y, tf.constant(order[now]), sizes, strength, rate, noise)
+    mean, var = state.mean.numpy(), rule.variance(state, sizes).numpy()
     if not (np.isfinite(mean).all() and np.isfinite(var).all()):
         raise EmtdampError(f"weights are no longer finite; use a rate below {rule.rate}")
     return Trained(mean, var)
@@ -238,10 +238,10 @@ def program(architecture: Architecture, rule: Rule) -> Any:
     """Some steps of all replicas as one compiled call."""
 
     @tf.function(jit_compile=True, autograph=False)
-    def run(state, data, y, order, count, strength, rate, noises):
+    def run(state, data, y, order, sizes, strength, rate, noises):
         def body(k, state):
             noise = noises[k]
-            theta = rule.draw(state, noise, count)
+            theta = rule.draw(state, noise, sizes)
             with tf.GradientTape() as tape:
                 tape.watch(theta)
                 logits = architecture.logits(theta, data, order[k])
@@ -250,7 +250,7 @@ def program(architecture: Architecture, rule: Rule) -> Any:
                 )
                 loss = tf.reduce_sum(tf.reduce_mean(each, axis=1))
             gradient = tape.gradient(loss, theta)
-            return k + 1, rule.step(state, gradient, noise, count, strength, rate[k])
+            return k + 1, rule.step(state, gradient, noise, sizes, strength, rate[k])
 
         steps = order.shape[0]
         return tf.while_loop(lambda k, _: k < steps, body, (tf.constant(0), state))[1]

@@ -77,10 +77,10 @@ class VadamARD:
         first_std: of each weight at the start, above 0.
         beta2: in [0, 1), of the average of squares.
         threshold: weights whose |mean| / sd is at most this count as 0.
-        prior_count: how often the prior counts; 1 by Bayes' rule.
+        prior_weight: how often the prior counts; 1 by Bayes' rule.
         hold: steps before the Gamma factor moves. From the start, ARD shrinks weights before the
             data have had their say.
-        evidence: how often each row counts; 1 by Bayes' rule, more for a cold posterior.
+        inverse_temperature: how often each row counts; 1 by Bayes' rule, more is a cold posterior.
         first_precision: of the prior, above 0, until the Gamma factor moves.
     """
 
@@ -89,19 +89,19 @@ class VadamARD:
     first_std: float = 0.1
     beta2: float = 0.99
     threshold: float = 1.0
-    prior_count: float = 1.0
+    prior_weight: float = 1.0
     hold: int = 0
-    evidence: float = 1.0
+    inverse_temperature: float = 1.0
     first_precision: float = 1.0
     draws: ClassVar[bool] = True
 
     def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _ARD:
         before = self.first_precision * tf.ones_like(mean)
-        gaussian = vadam_ard.init(mean, self.first_std, self.evidence * rows, before)
+        gaussian = vadam_ard.init(mean, self.first_std, self._counted(rows), before)
         return _ARD(gaussian, vadam_ard.Gamma(before, tf.ones_like(before)))
 
     def draw(self, state: _ARD, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        return vadam_ard.draw(state.gaussian, noise, self.evidence * rows, self._precision(state))
+        return vadam_ard.draw(state.gaussian, noise, self._counted(rows), self._precision(state))
 
     def step(
         self,
@@ -116,7 +116,7 @@ class VadamARD:
         return self._with_factor(gaussian, state, rows, strength)
 
     def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
-        return vadam_ard.variance(state.gaussian, self.evidence * rows, self._precision(state))
+        return vadam_ard.variance(state.gaussian, self._counted(rows), self._precision(state))
 
     def _moved(
         self,
@@ -130,14 +130,17 @@ class VadamARD:
         return vadam_ard.step(
             state.gaussian,
             gradient,
-            self.evidence * rows,
+            self._counted(rows),
             self._precision(state),
             rate,
             beta2=self.beta2,
         )
 
+    def _counted(self, rows: tf.Tensor) -> tf.Tensor:
+        return self.inverse_temperature * rows
+
     def _precision(self, state: _ARD) -> tf.Tensor:
-        return self.prior_count * state.precision.mean
+        return self.prior_weight * state.precision.mean
 
     def _with_factor(
         self, gaussian: Any, state: _ARD, rows: tf.Tensor, strength: tf.Tensor
@@ -146,8 +149,8 @@ class VadamARD:
         var = self.variance(_ARD(gaussian, state.precision), rows)
         factor = vadam_ard.ard_factor(gaussian.mean, var, strength, self.hyper_rate)
         moves = gaussian.count >= self.hold
-        kept = [tf.where(moves, *pair) for pair in zip(factor, state.precision, strict=True)]
-        return _ARD(gaussian, vadam_ard.Gamma(*kept))
+        now = [tf.where(moves, *pair) for pair in zip(factor, state.precision, strict=True)]
+        return _ARD(gaussian, vadam_ard.Gamma(*now))
 
 
 @dataclass(frozen=True)
@@ -158,13 +161,13 @@ class IvonARD(VadamARD):
 
     def init(self, mean: tf.Tensor, rows: tf.Tensor, strength: tf.Tensor) -> _ARD:
         gamma = super().init(mean, rows, strength).precision
-        return _ARD(ivon.init(mean, self.first_std, self.evidence * rows, gamma.mean), gamma)
+        return _ARD(ivon.init(mean, self.first_std, self._counted(rows), gamma.mean), gamma)
 
     def draw(self, state: _ARD, noise: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        return ivon.draw(state.gaussian, noise, self.evidence * rows)
+        return ivon.draw(state.gaussian, noise, self._counted(rows))
 
     def variance(self, state: _ARD, rows: tf.Tensor) -> tf.Tensor:
-        return ivon.variance(state.gaussian, self.evidence * rows)
+        return ivon.variance(state.gaussian, self._counted(rows))
 
     def _moved(
         self,
@@ -178,7 +181,7 @@ class IvonARD(VadamARD):
             state.gaussian,
             gradient,
             noise,
-            self.evidence * rows,
+            self._counted(rows),
             self._precision(state),
             rate,
             beta2=self.beta2,

@@ -13,7 +13,7 @@ PAPER = {
 PARAMETERS = """
 
     The posterior is cold: with hidden layers it counts each row c >= 1 times, by the rule of
-    `recipes.evidence_counts`, because the variances of single weights overstate what is not known.
+    `recipes.row_counts`, because the variances of single weights overstate what is not known.
     The rule was fitted to held-out images (regressions take 2.5 times as much, fitted to held-out
     rows); counted once, predictions are too wide and less good (the book's page on the loop has
     how much, and where). It is no posterior by Bayes' rule. What a prediction says of its doubt is

@@ -54,8 +54,8 @@ def check(settings: Federation, state: "Server", client: int, answer: Arrays) ->
         return
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
     steps = settings.passes * -(-rows // settings.batch_size)
-    if not 0.99 <= float(answer["count"]) <= 1.01 * (state.counted + steps):
-        refuse(f"counts {float(answer['count']):.3g} minibatches, after {state.counted:.3g}")
+    if not 0.99 <= float(answer["count"]) <= 1.01 * (state.minibatches + steps):
+        refuse(f"counts {float(answer['count']):.3g} minibatches, after {state.minibatches:.3g}")
     found = wire.unpack(answer)
     for number, (old, new) in enumerate(zip(state.layers, found, strict=True)):
         fan_in = len(state.columns) if number == 0 else recipe.hidden[number - 1]

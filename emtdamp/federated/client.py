@@ -86,16 +86,16 @@ class Client:
         schedule = settings.schedule(recipe, rows, int(message["clients"]), own, done)
         before = float(done * settings.passes * steps)
         progress = _progress(message, layers, recipe, before, dtype)
-        epoch = em.epoch_function(
+        function = em.epoch_function(
             Network(ACTIVATIONS[recipe.activation], recipe.likelihood),
             Held(),
             recipe.form,
             recipe.batch_size,
             1,
         )
-        problem = fitting.compiled(
-            fitting.Problem(
-                epoch,
+        epoch = fitting.compiled(
+            fitting.Epoch(
+                function,
                 self._batch(message, dtype),
                 Schedule(*(tf.constant(value, dtype) for value in schedule)),
                 tuple(tf.constant(n) for n in (inputs, *recipe.hidden)),
@@ -104,7 +104,7 @@ class Client:
         )
         sums = np.zeros(3)
         for number in range(done * settings.passes, (done + 1) * settings.passes):
-            progress, _, totals = problem(progress, self._order(number))
+            progress, _, totals = epoch(progress, self._order(number))
             fitting.check(totals, steps, number)
             sums += [float(totals.noise), float(totals.rows), float(totals.log_partition)]
         sums[:2] /= self.weight

@@ -37,7 +37,7 @@ class Server(NamedTuple):
     layers: tuple[Weights, ...]
     moved: tuple[np.ndarray, ...]  # how far the means of each layer went in the last round
     active: tuple[np.ndarray, ...]  # numbers of the inputs and neurons that are left
-    counted: float  # minibatches in the curvature
+    minibatches: float  # in the curvature
     noise: float
     inputs: int  # columns of x as it comes
     columns: np.ndarray  # those that vary, (I,), with their
@@ -121,11 +121,11 @@ def _written(settings: Federation) -> str:
 
 def _pooled(summaries: Sequence[Arrays], name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, standard deviation and range of the columns of all clients' rows."""
-    counts = np.array([int(s["rows"]) for s in summaries], float)[:, None]
+    rows = np.array([int(s["rows"]) for s in summaries], float)[:, None]
     means = np.array([s[f"{name}_mean"] for s in summaries])
-    center = (counts * means).sum(0) / counts.sum()
+    center = (rows * means).sum(0) / rows.sum()
     within = np.sum([s[f"{name}_scatter"] for s in summaries], axis=0)
-    sd = np.sqrt((within + (counts * (means - center) ** 2).sum(0)) / counts.sum())
+    sd = np.sqrt((within + (rows * (means - center) ** 2).sum(0)) / rows.sum())
     low = np.min([s[f"{name}_low"] for s in summaries], axis=0)
     high = np.max([s[f"{name}_high"] for s in summaries], axis=0)
     return center, sd, high - low
@@ -137,7 +137,7 @@ def message(settings: Federation, state: Server) -> Arrays:
         "round": np.asarray(state.round, np.int32),
         "rows": np.asarray(state.rows, np.int64),
         "clients": np.asarray(state.clients, np.int32),
-        "count": np.asarray(state.counted),
+        "count": np.asarray(state.minibatches),
         "noise": np.asarray(state.noise),
         "columns": state.columns.astype(np.uint32),
         "center": _short(state.center, state.scale),
@@ -155,10 +155,10 @@ def _short(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return short if (np.abs(short - values) <= 1e-4 * scale).all() else values
 
 
-def evidence(settings: Federation, state: Server) -> float:
+def effective_minibatches(settings: Federation, state: Server) -> float:
     """Ne, the minibatches behind the posterior."""
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    return settings.evidence(recipe, state.rows, state.clients, state.round)
+    return settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
 
 
 def server_round(
@@ -185,8 +185,8 @@ def server_round(
     before, state = state, state._replace(round=state.round + 1)
     info = Info(tuple(heard), refused, 0.0, 0.0, tuple(map(len, state.active)), up, down)
     if not sum(shares):
-        # evidence goes by rounds, but nothing was seen in this one
-        share = evidence(settings, before) / evidence(settings, state)
+        # Ne goes by rounds, but nothing was seen in this one
+        share = effective_minibatches(settings, before) / effective_minibatches(settings, state)
         layers = (Weights(mean, share * curvature) for mean, curvature in state.layers)
         return state._replace(layers=tuple(layers)), info
 
@@ -195,7 +195,7 @@ def server_round(
 
     state = _average(settings, state, [wire.unpack(a) for a in heard.values()], shares)
     state = _go_on(settings, before, state, shares)
-    state = state._replace(counted=mean("count"))
+    state = state._replace(minibatches=mean("count"))
     if recipe.schedule.learn_noise:
         state = state._replace(noise=_noise(settings, state, recipe, heard.values()))
     state = _drop(settings, state, recipe)
@@ -216,7 +216,7 @@ def _average(
 ) -> Server:
     """The geometric average of posteriors N(mean, 1/(Ne curvature + 1/slab))."""
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.evidence(recipe, state.rows, state.clients, state.round)
+    ne = settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
     layers = []
     for number, slab in enumerate(recipe.slabs(len(state.columns))):
         posteriors = []
@@ -266,7 +266,7 @@ def _drop(settings: Federation, state: Server, recipe: Recipe) -> Server:
     sizes = (len(state.columns), *recipe.hidden)
     keep = [ramp(n, k, along) for n, k in zip(sizes, recipe.keep, strict=True)]
     slabs = recipe.slabs(len(state.columns))
-    ne, sent = settings.evidence(recipe, state.rows, state.clients, state.round), []
+    ne, sent = settings.effective_minibatches(recipe, state.rows, state.clients, state.round), []
     for (mean, curvature), slab in zip(state.layers, slabs, strict=True):
         precision = ne * curvature
         sent.append(Gaussian(tf.constant(precision), tf.constant(mean * (precision + 1 / slab))))
@@ -320,7 +320,7 @@ def load(settings: Federation, path: str | Path) -> Server:
     except (TypeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"{path} is no file that server.save wrote: {error}") from error
     others |= {name: int(others[name]) for name in ("round", "inputs")}
-    others |= {name: float(others[name]) for name in ("counted", "noise")}
+    others |= {name: float(others[name]) for name in ("minibatches", "noise")}
     others["settings"] = str(others["settings"])
     then, now = json.loads(others["settings"]), json.loads(_written(settings))
     if differ := [f"{name}={then.get(name)}" for name in now if then.get(name) != now[name]]:
@@ -331,7 +331,7 @@ def load(settings: Federation, path: str | Path) -> Server:
 def posterior(settings: Federation, state: Server) -> Posterior:
     """The posterior of the network, for x and y as they came to the clients."""
     recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.evidence(recipe, state.rows, state.clients, state.round)
+    ne = settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
     sizes = (len(state.columns), *recipe.hidden, recipe.outputs)
     ends = [*state.active[1:], np.arange(recipe.outputs)]
     dtype = np.float64 if state.rows < SMALL else np.float32

@@ -28,7 +28,7 @@ class Tuned(NamedTuple):
     momentum: float = 0.6
     clip: float = 0.1
     prior_count: float = 100.0  # minibatches that the starting precision stands for
-    early_evidence: float = 0.25  # of classes, times `recipes.make`'s, at the start
+    early_width: float = 0.25  # of classes, times `recipes.make`'s, at the start
     # of many clients, times `recipes.make`'s in round 1; falls as 1/round
     first_gain: float = 3.2
     least_gain: float = 0.4
@@ -112,7 +112,7 @@ class Federation:
         made = recipes.make(self._parameters(), like, self.outputs, 1.0 if self.classes else None)
         total, tuned = self.rounds * self.passes * -(-each // self.batch_size), self.tuned
         # a wider posterior would raise a v that is learnt, and that the posterior, for long
-        early = tuned.early_evidence if self.classes else 1.0
+        early = tuned.early_width if self.classes else 1.0
         schedule = made.schedule._replace(
             warmup=min(tuned.warmup, 0.2 * total),
             momentum=tuned.momentum,
@@ -126,7 +126,7 @@ class Federation:
         """Of all clients together, a pass."""
         return rows / self.batch_size
 
-    def evidence(self, recipe: Recipe, rows: int, clients: int, done: float) -> float:
+    def effective_minibatches(self, recipe: Recipe, rows: int, clients: int, done: float) -> float:
         """Ne, minibatches behind the posterior after `done` rounds: what was seen, in a window."""
         schedule, steps = recipe.schedule, self.minibatches(rows)
         width = schedule.width_start * (schedule.width_end / schedule.width_start) ** (
@@ -155,7 +155,7 @@ class Federation:
     def schedule(self, recipe: Recipe, rows: int, clients: int, own: int, done: int) -> Schedule:
         """Of a client with `own` rows, in the round after `done`.
 
-        The epoch counts evidence in the client's own passes: windows are longer by n/n_k, and what
+        The epoch counts in the client's own passes: windows are longer by n/n_k, and what
         all clients have seen before this round is there at its start.
         """
         steps = -(-own // self.batch_size)

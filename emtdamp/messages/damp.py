@@ -4,20 +4,22 @@ A layer's posterior is q(W) ∝ data(W) prior(W), both Gaussian: `precision` (La
 for the data's accumulated message, `prior` (P, p) is module B's. The shift of the data's message
 is not stored: it is h = m (kap Lam + P) - p, kap the width factor below, 1 in the window form.
 
-`step_window`: the paper's posterior-as-prior. The accumulated message is forgotten at rate lam,
-    s = 1/(lam Lam + P),  m <- s (lam h + p) = m - (1 - lam) s (P m - p),
+`step_window`: the paper's posterior-as-prior. Of the accumulated message the share gamma is kept,
+    s = 1/(gamma Lam + P),  m <- s (gamma h + p) = m - (1 - gamma) s (P m - p),
 the minibatch's message (G, H), tempered by alpha, is multiplied in,
-    s' = 1/(lam Lam + P + alpha G),  m' = s' (lam h + p + alpha H) = m + alpha s' U,  U = H - m G,
-and with T > 1 the messages are computed again at the new posterior, damped. At lam = alpha = 1
+    s' = 1/(gamma Lam + P + alpha G),
+    m' = s' (gamma h + p + alpha H) = m + alpha s' U,  U = H - m G,
+and with T > 1 the messages are computed again at the new posterior, damped. At gamma = alpha = 1
 each datum is counted once, exactly so where the model is linear and Gaussian.
 
-`step_decoupled`: let m0 = s (lam h + p) be the window form's mean before a minibatch. If m is to
-come back, alpha s' U = (1 - lam) s (P m - p), and P m0 - p = (P m - p) lam s/s' at alpha = 1, so
-    U(m0) = (P m0 - p)/Ne,   Ne = lam/(1 - lam),                                        (balance)
+`step_decoupled`: let m0 = s (gamma h + p) be the window form's mean before a minibatch. If m is to
+come back, alpha s' U = (1 - gamma) s (P m - p), and P m0 - p = (P m - p) gamma s/s' at alpha = 1,
+    U(m0) = (P m0 - p)/Ne,   Ne = gamma/(1 - gamma),                                    (balance)
 averaged over minibatches: an equation for m0 in which Lam appears only inside U's messages, by the
-variances. Ne is the number of minibatches behind the posterior (the sum of the weights lam^k). So
+variances. Ne is the number of minibatches behind the posterior (the sum of the weights gamma^k). So
 the mean may be moved to the root by any step, and Lam be counted for the width alone:
-    d <- beta d + (1 - beta) (U - (P m - p)/Ne),   m <- m + clip(d / ((lam Lam + P/kap)/eta + G))
+    d <- beta d + (1 - beta) (U - (P m - p)/Ne),
+    m <- m + clip(d / ((gamma Lam + P/kap)/eta + G))
 with momentum beta and gain eta. Lam counts n minibatches, kap = Ne/n scales it to Ne, and the
 posterior's variance is 1/(kap Lam + P). The fixed points are those of the window form whatever
 beta, eta and the clip are; with beta = 0, eta = kap = 1 and no clip, so is the path, up to the
@@ -90,15 +92,16 @@ class Batch(NamedTuple):
 class Rates(NamedTuple):
     """A step's scalars; `step_window` reads the first two, `step_decoupled` all but temper.
 
-    keep: lam in [0, 1], the share of the accumulated precision that is kept; temper: alpha in
-    (0, 1]; gain: eta > 0; evidence: Ne > 0 minibatches; momentum: beta in [0, 1); clip: largest
-    change of a mean a step, in units of the layer's He standard deviation sqrt(2/fan_in).
+    retain: gamma in [0, 1], the share of the accumulated precision that is kept; temper: alpha in
+    (0, 1]; gain: eta > 0; effective_minibatches: Ne > 0 behind the posterior; momentum: beta in
+    [0, 1); clip: largest change of a mean a step, in units of the layer's He standard deviation
+    sqrt(2/fan_in).
     """
 
-    keep: tf.Tensor | float
+    retain: tf.Tensor | float
     temper: tf.Tensor | float = 1.0
     gain: tf.Tensor | float = 1.0
-    evidence: tf.Tensor | float = 1.0
+    effective_minibatches: tf.Tensor | float = 1.0
     momentum: tf.Tensor | float = 0.0
     clip: tf.Tensor | float = 1e30
 
@@ -184,13 +187,13 @@ def message_pass(
     ws, vs, xs, ds = _upward(network, weights, batch.x, previous)
     output = network.likelihood(ws[-1], vs[-1], batch.y, noise)
     g, gam = output.gradient, output.curvature
-    count = batch.weight[:, None]
+    weight = batch.weight[:, None]
     messages, traces, flags = [], [], []
     above: list[Gaussian] = []
     for number in reversed(range(len(weights))):
         m, s = weights[number]
         old = None if previous is None else previous.traces[number]
-        messages.append(layers.to_weights(xs[number], ds[number], m, g, gam, count, old))
+        messages.append(layers.to_weights(xs[number], ds[number], m, g, gam, weight, old))
         traces.append(Trace(xs[number], m, g))
         # The bias's messages are the sums of g and Gam over the samples: both are finite if it is.
         last = (messages[-1].gradient[-1], messages[-1].precision[-1])
@@ -218,8 +221,8 @@ def step_window(
     """
     starts = []
     for mean, precision, _, prior in state.layers:
-        total = rates.keep * precision + prior.precision
-        pull = (1.0 - rates.keep) * (prior.precision * mean - prior.shift)
+        total = rates.retain * precision + prior.precision
+        pull = (1.0 - rates.retain) * (prior.precision * mean - prior.shift)
         starts.append((mean - pull / total, 1.0 / total))
 
     def move(weights: list, messages: list[WeightMessage], share: tf.Tensor | float | None) -> list:
@@ -249,7 +252,7 @@ def step_window(
     new_layers = tuple(
         Layer(
             mean,
-            rates.keep * old.precision + rates.temper * message.precision,
+            rates.retain * old.precision + rates.temper * message.precision,
             old.velocity,
             old.prior,
         )
@@ -262,7 +265,7 @@ def step_decoupled(
     network: Network, state: State, batch: Batch, rates: Rates
 ) -> tuple[State, Info]:
     """One damped, momentum-accelerated iteration towards the window form's fixed point."""
-    kap = rates.evidence / tf.maximum(state.count, 1.0)
+    kap = rates.effective_minibatches / tf.maximum(state.count, 1.0)
     weights = [
         (old.mean, 1.0 / (kap * old.precision + old.prior.precision)) for old in state.layers
     ]
@@ -270,13 +273,13 @@ def step_decoupled(
     new_layers = []
     fan_in = network.fan_in or [old.mean.shape[0] for old in state.layers]
     for old, (gradient, precision), rows in zip(state.layers, result.messages, fan_in, strict=True):
-        pull = (old.prior.precision * old.mean - old.prior.shift) / rates.evidence
+        pull = (old.prior.precision * old.mean - old.prior.shift) / rates.effective_minibatches
         velocity = rates.momentum * old.velocity + (1.0 - rates.momentum) * (gradient - pull)
-        kept = rates.keep * old.precision
-        stiffness = (kept + old.prior.precision / kap) / rates.gain + precision
+        retained = rates.retain * old.precision
+        stiffness = (retained + old.prior.precision / kap) / rates.gain + precision
         limit = rates.clip * (2.0 / rows) ** 0.5
         change = tf.clip_by_value(velocity / stiffness, -limit, limit)
-        new_layers.append(Layer(old.mean + change, kept + precision, velocity, old.prior))
+        new_layers.append(Layer(old.mean + change, retained + precision, velocity, old.prior))
     return _finish(state, tuple(new_layers), rates, batch, result.output, result)
 
 
@@ -296,4 +299,4 @@ def _finish(
         total,
         result.healthy,
     )
-    return State(new_layers, state.noise, rates.keep * state.count + 1.0), info
+    return State(new_layers, state.noise, rates.retain * state.count + 1.0), info

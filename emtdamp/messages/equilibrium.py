@@ -112,14 +112,14 @@ def _loop(network: Network) -> Callable[..., Settled]:
             result = damp.message_pass(network, posterior(state), batch, state.noise, memory)
             moved, changes = [], []
             for old, (gradient, precision) in zip(state.layers, result.messages, strict=True):
-                counted = damping * old.precision + fresh * counts * precision
+                collected = damping * old.precision + fresh * counts * precision
                 pull = old.prior.precision * old.mean - old.prior.shift
-                step = fresh * (gradient - pull) / (counted + old.prior.precision)
+                step = fresh * (gradient - pull) / (collected + old.prior.precision)
                 limit = CLIP * (2.0 / old.mean.shape[0]) ** 0.5
                 velocity = tf.clip_by_value(momentum * old.velocity + step, -limit, limit)
-                moved.append(Layer(old.mean + velocity, counted, velocity, old.prior))
-                total = counted + old.prior.precision
-                shrunk = tf.abs(counted - old.precision) * total**-1.5  # twice that of the sd
+                moved.append(Layer(old.mean + velocity, collected, velocity, old.prior))
+                total = collected + old.prior.precision
+                shrunk = tf.abs(collected - old.precision) * total**-1.5  # twice that of the sd
                 changes += [tf.reduce_max(tf.abs(velocity)), tf.reduce_max(shrunk)]
             memory = tf.nest.map_structure(
                 lambda old, new: damping * old + fresh * new, memory, result.memory

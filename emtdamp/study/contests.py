@@ -190,9 +190,10 @@ def spelled(standings: Mapping[int, claims.Standing], unit: str = "%") -> str:
 def reported(figure: str) -> pd.DataFrame:
     """Points read off a figure of the paper: method (our names), x, y.
 
-    `figure`: train_mnist_error, train_boston_nmse (x: rounds), fed_mnist_error (x: rounds of a
-    federation), sparsity_mnist_error, sparsity_boston_nmse (x: percentage of groups kept); y is a
-    fraction of errors or an NMSE, two digits to be trusted.
+    `figure`: train_mnist_error, train_boston_nmse (x: rounds), sparsity_mnist_error,
+    sparsity_boston_nmse (x: percentage of groups kept), and of its federations fed_mnist_error,
+    fed_boston_nmse, fed_sparsity_mnist_error, fed_sparsity_boston_nmse; y is a fraction of errors
+    or an NMSE, two digits to be trusted.
 
     >>> reported("train_mnist_error").query("method == 'em-tdamp'").iloc[0].to_dict()
     {'method': 'em-tdamp', 'x': 1, 'y': 0.0584}

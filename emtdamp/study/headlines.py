@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from emtdamp.study import claims, contests, methods, pages
+from emtdamp.study.chapters import federated, federated_kept
 from emtdamp.training import recipes
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -32,7 +33,8 @@ def report_accuracy() -> str:
     whole, pruned = study["accuracy_mean"], study["pruned_accuracy"]
     return (
         f"The report's program classifies {_percent(whole)} of the test images correctly, the mean"
-        f" of {len(study)} seeds. The reported 92.77 % is reached by {(whole >= 0.9277).sum()}."
+        f" of {len(study)} seeds. The reported 92.77 % is reached by {(whole >= 0.9277).sum()} of"
+        " them."
         " With the neurons that it calls inactive really removed it classifies"
         f" {_percent(pruned)}."
     )
@@ -41,7 +43,7 @@ def report_accuracy() -> str:
 def plain_networks() -> str:
     """The report's program beside dense networks of as many neurons as it counts active."""
     program = _study("report-seeds")["accuracy_mean"]
-    dense = 1 - _size(10_000, 64)["adam_error_10"]
+    dense = _study("typical-mlps")["adam 64: accuracy"]
     gap = claims.compare(dense, program, paired=False, more_is_better=True)
     return (
         "Dense networks of 64 neurons, trained by Adam at Keras's default on the same images,"
@@ -74,7 +76,7 @@ def _groups(groups: str, where: str) -> str:
     study = study[study["groups"] == groups]
     kept = [int(text) for text in study["levels"].iloc[0].split()]
     error, nll = (
-        _counted(contests.against_all(study, score, kept, gradients=True).values())
+        at_sizes(contests.against_all(study, score, kept, gradients=True).values())
         for score in ("error", "nll")
     )
     return (
@@ -84,7 +86,7 @@ def _groups(groups: str, where: str) -> str:
     )
 
 
-def _counted(standings: Iterable[claims.Standing]) -> str:
+def at_sizes(standings: Iterable[claims.Standing]) -> str:
     """How many sizes have each standing, as "ahead at 6 sizes and level at 4"."""
     parts = contests.counted(standings).replace(" on ", " at ").split(", ")
     parts[0] += " sizes"
@@ -102,7 +104,7 @@ def bayes_by_backprop() -> str:
             k: contests.against(study, f"{score}_at_{k}", "em-tdamp", ["bayes by backprop"])
             for k in kept
         }
-        parts.append(f"EM-TDAMP's {text} is {_counted(found.values())}")
+        parts.append(f"EM-TDAMP's {text} is {at_sizes(found.values())}")
     mean = study.groupby("method")[[f"error_at_{kept[0]}", f"nll_at_{kept[0]}"]].mean()
     (ours, our_nll), (theirs, their_nll) = (
         mean.loc[method] for method in ("em-tdamp", "bayes by backprop")
@@ -201,10 +203,42 @@ def boston_pruned() -> str:
     nmse = {m: ends.loc[m, "nmse_at_50"] for m in ("em-tdamp", *methods.rivals(ends.index))}
     best = min(methods.rivals(ends.index), key=nmse.__getitem__)
     return (
-        f"Pruned there, with {kept[0]} to {kept[-1]} % of the neurons kept, beside all other"
-        f" methods it is {_counted(standings.values())}. With half of the neurons its"
+        f"On house prices, with {kept[0]} to {kept[-1]} % of the neurons kept, EM-TDAMP is, beside"
+        f" all other methods, {at_sizes(standings.values())}. With half of the neurons its"
         f" normalised squared error is {nmse['em-tdamp']:.3f}, that of {methods.label(best)}"
         f" {nmse[best]:.3f}." + contests.untried(ends.index, " {}.")
+    )
+
+
+def over_clients() -> str:
+    """Ten clients that keep their images, beside federated averaging."""
+    study = federated.read()
+    ours, theirs = federated.OURS, federated.THEIRS
+    end = study.rounds()[-1]
+    (error, nll), (their_error, their_nll) = (
+        [study.last(case, score).mean() for score in ("error", "nll")] for case in (ours, theirs)
+    )
+    standing = {
+        name: WORDS[study.standing(ours, theirs, score, number)]
+        for name, score, number in (
+            ("first", "error", 1),
+            ("last", "error", end),
+            ("nll", "nll", end),
+        )
+    }
+    text = (
+        f"Over ten clients that keep their images, after {end} rounds EM-TDAMP has"
+        f" {_share(error)} error. It is {standing['last']} federated averaging, at"
+        f" {_share(their_error)}, and after the first round {standing['first']} it. In likelihood"
+        f" it is {standing['nll']} it, {nll:.3f} beside {their_nll:.3f}."
+    )
+    dropped = federated_kept.standings(study)
+    kept = sorted(dropped)
+    return text + (
+        f" With {kept[0]} to {kept[-1]} % of the neurons kept, beside federated averaging with"
+        f" pruning: {at_sizes(dropped.values())}."
+        if len(kept) > 1
+        else ""
     )
 
 
@@ -250,13 +284,13 @@ def counts() -> str:
     tried = _study("mnist-choices").groupby("setting")[["nll_10000_32", "nll_50000_128"]].mean()
     once, default = tried.loc["each row counted once"], tried.loc["defaults"]
     here, there = (
-        recipes.evidence_counts((int(rows["kept_inputs"].iloc[0]), 128), 10, images)
+        recipes.row_counts((int(rows["kept_inputs"].iloc[0]), 128), 10, images)
         for images in (10_000, 60_000)
         for rows in [_size(images, 128)]
     )
     return (
-        "The posterior is cold: a network of 128 neurons that has seen 10,000 images counts each of"
-        f" them {here:.0f} times. One that has seen 60,000 counts each {there:.1f} times, by a rule"
+        "The posterior is narrower than Bayes' rule has it. A network of 128 neurons counts each of"
+        f" 10,000 images {here:.1f} times, and each of 60,000 images {there:.1f} times, by a rule"
         " that was fitted to held-out images. Where each image counts once, the negative"
         f" log-likelihood of held-out images is {once['nll_50000_128']:.3f} instead of"
         f" {default['nll_50000_128']:.3f}."
@@ -276,6 +310,7 @@ HEADLINES: dict[str, Callable[[], str]] = {
         last_pass,
         boston_whole,
         boston_pruned,
+        over_clients,
         seconds_a_pass,
         seconds_to_accuracy,
         small_tables,

@@ -68,7 +68,7 @@ def draw(rows: int, inputs: int, hidden: int, noise: float, seed: int) -> Lesson
 
 
 def learn(
-    problem: Lesson,
+    lesson: Lesson,
     update: str,
     passes: int = 1,
     counts: float = 1.0,
@@ -79,17 +79,17 @@ def learn(
 
     "window": 4 epochs are remembered, all in the last 30 % of the steps, T = `passes` with damping
     0, .5, .7; the student counts each datum as often as that comes to. "decoupled": `counts`
-    epochs of evidence, the gain falls from steps^(-1/2) n to 0 as a cosine.
+    epochs are behind the posterior, the gain falls from steps^(-1/2) n to 0 as a cosine.
     """
-    rows, rng = len(problem.x), np.random.default_rng(seed)
+    rows, rng = len(lesson.x), np.random.default_rng(seed)
     order = [rng.permutation(rows) for _ in range(-(-steps * BATCH // rows))]
     order = np.concatenate(order)[: steps * BATCH].reshape(steps, BATCH).astype(np.int32)
-    start = equilibrium.draw(problem.sizes, problem.slab, problem.noise, seed)
+    start = equilibrium.draw(lesson.sizes, lesson.slab, lesson.noise, seed)
     form = Window(passes, DAMPING[min(passes, 3)]) if update == "window" else Patient()
     if update == "decoupled":  # the starting precision stands for so many minibatches
         start = start._replace(count=start.count + 50.0)
     more = [(0, MOST_ROWS - rows), (0, 0)]
-    data = np.pad(problem.x, more), np.pad(problem.y, more), order
+    data = np.pad(lesson.x, more), np.pad(lesson.y, more), order
     epoch = rows / BATCH
     state = _run(form)(start, *data, *(tf.constant(v, F64) for v in (epoch, counts)))
     counted = float(state.count) / epoch
@@ -106,27 +106,27 @@ def predict(student: Student, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.numpy()[:, 0], var.numpy()[:, 0]
 
 
-def calibration(problem: Lesson, student: Student) -> tuple[float, float]:
+def calibration(lesson: Lesson, student: Student) -> tuple[float, float]:
     """Mean variance of z at the new inputs, and mean squared error of its mean."""
-    mean, var = predict(student, problem.new_x)
-    return float(var.mean()), float(np.mean((mean - problem.new_z[:, 0]) ** 2))
+    mean, var = predict(student, lesson.new_x)
+    return float(var.mean()), float(np.mean((mean - lesson.new_z[:, 0]) ** 2))
 
 
 def degrees_of_freedom(
-    problem: Lesson, student: Student, seed: int, steps: int = 4000
+    lesson: Lesson, student: Student, seed: int, steps: int = 4000
 ) -> tuple[float, float]:
     """Of a decoupled student: as its variances have them, sum V/v, and as its means respond.
 
     The second is sum_b dE[z_b]/dy_b, from learning again, with the same seed and steps, what y
     moved by random signs teaches. Where a posterior is right both are equal (`equilibrium`).
     """
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(problem.x))
-    step = PROBE * problem.noise**0.5
-    moved = problem._replace(y=problem.y + step * signs[:, None])
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(lesson.x))
+    step = PROBE * lesson.noise**0.5
+    moved = lesson._replace(y=lesson.y + step * signs[:, None])
     other = learn(moved, "decoupled", 1, student.counts, steps, seed)
-    mean, var = predict(student, problem.x)
-    slope = (predict(other, problem.x)[0] - mean) / step
-    return float(var.sum() / problem.noise), float(signs @ slope)
+    mean, var = predict(student, lesson.x)
+    slope = (predict(other, lesson.x)[0] - mean) / step
+    return float(var.sum() / lesson.noise), float(signs @ slope)
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,11 @@ class Patient(Decoupled):
     def rates(self, schedule: Schedule, k, steps, count) -> Rates:
         warm = tf.minimum((k + 1.0) / schedule.warmup, 1.0)
         memory = tf.maximum(1.5 * steps, 10.0)  # of the precision
-        keep = tf.where(count < memory, tf.ones_like(count), 1.0 - 1.0 / memory)
+        retain = tf.where(count < memory, tf.ones_like(count), 1.0 - 1.0 / memory)
         falling = 0.5 * (1.0 + tf.cos(np.pi * k / schedule.total))
-        gain = tf.math.rsqrt(schedule.total) * warm * falling * (keep * count + 1.0)
-        evidence = schedule.width_end * steps
-        return Rates(keep, 1.0, gain, evidence, schedule.momentum, schedule.clip)
+        gain = tf.math.rsqrt(schedule.total) * warm * falling * (retain * count + 1.0)
+        effective = schedule.width_end * steps
+        return Rates(retain, 1.0, gain, effective, schedule.momentum, schedule.clip)
 
 
 @lru_cache(maxsize=8)

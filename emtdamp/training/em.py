@@ -130,7 +130,7 @@ def gathered(data: Batch, index: tf.Tensor) -> Batch:
     )
 
 
-def kept(schedule: Schedule, k: tf.Tensor, groups: Sequence[int], keep: Sequence[tf.Tensor]):
+def keep_after(schedule: Schedule, k: tf.Tensor, groups: Sequence[int], keep: Sequence[tf.Tensor]):
     """How many of the groups are to be active after k steps, on the ramp to `keep` of them."""
     length = schedule.ramp_end - schedule.ramp_start
     progress = (k / schedule.total - schedule.ramp_start) / length
@@ -204,7 +204,7 @@ def epoch_function(network: Network, module: Module, form: Form, batch_size: int
                 Progress(state, average, prior, k, width),
                 width,
                 module,
-                kept(schedule, k, groups, keep),
+                keep_after(schedule, k, groups, keep),
             )
             noise = learnt_noise(state.noise, schedule, totals, before, length, k, steps_f)
             state = progress.state._replace(noise=noise)
@@ -218,7 +218,7 @@ def epoch_function(network: Network, module: Module, form: Form, batch_size: int
         moved = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(average, started, strict=True)]
         totals = totals._replace(change=tf.reduce_max(tf.stack(moved)))
         width = width_of(k, state)
-        info = module.step(prior, messages(state, width), kept(schedule, k, groups, keep))[2]
+        info = module.step(prior, messages(state, width), keep_after(schedule, k, groups, keep))[2]
         return progress._replace(width=width), info, totals
 
     return epoch

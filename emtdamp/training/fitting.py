@@ -25,10 +25,10 @@ from emtdamp.training.recipe import SMALL, Data, Recipe, padded_shape
 DIVERGED = -1e6  # log Z of a sample: a thousand deviations off
 
 
-class Problem(NamedTuple):
-    """An epoch and what it is called with, besides `em.Progress` and the seed of the order."""
+class Epoch(NamedTuple):
+    """A compiled epoch and its data; called with `em.Progress` and the seed of the order."""
 
-    epoch: Any  # of `em.epoch_function`
+    function: Any  # of `em.epoch_function`
     batch: Batch
     schedule: Schedule
     keep: tuple[tf.Tensor, ...]
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
     def __call__(
         self, progress: em.Progress, order: tf.Tensor
     ) -> tuple[em.Progress, PriorInfo, em.Totals]:
-        return self.epoch(progress, self.batch, order, self.schedule, self.keep)
+        return self.function(progress, self.batch, order, self.schedule, self.keep)
 
 
 class Trained(NamedTuple):
@@ -54,8 +54,8 @@ def prepare(
     progress: em.Progress,
     padded_like: int | None = None,
     first: int = 0,
-) -> tuple[Problem, em.Progress]:
-    """The compiled problem, and `progress` as it takes it.
+) -> tuple[Epoch, em.Progress]:
+    """The compiled epoch of these data, and `progress` as it takes it.
 
     `padded_like`: as many rows as these are to share the compiled epoch with, this number or more;
     `first`: see `train`.
@@ -68,12 +68,12 @@ def prepare(
     schedule = recipe.schedule._replace(total=total, new_until=new_until)
     schedule = Schedule(*(tf.constant(value, dtype) for value in schedule))
     keep = tuple(tf.constant(number) for number in recipe.keep)
-    problem = Problem(_epoch(recipe), padded(data, shape, dtype), schedule, keep)
+    epoch = Epoch(_function(recipe), padded(data, shape, dtype), schedule, keep)
     progress = starts.take_up(progress, recipe, inputs, shape[1], dtype)
-    return compiled(problem, progress), progress
+    return compiled(epoch, progress), progress
 
 
-def _epoch(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
+def _function(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
     return em.epoch_function(
         Network(ACTIVATIONS[recipe.activation], recipe.likelihood, fan_in),
         recipe.module,
@@ -83,27 +83,27 @@ def _epoch(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
     )
 
 
-def compiled(problem: Problem, progress: em.Progress) -> Problem:
-    """The problem with the epoch of its shapes alone, which is called in half the time.
+def compiled(epoch: Epoch, progress: em.Progress) -> Epoch:
+    """The epoch with the function of its shapes alone, which is called in half the time.
 
-    A new one is compiled by an epoch without a row to see, its outcome dropped.
+    A new one is compiled by a call without a row to see, its outcome dropped.
     """
-    epoch, batch, *others = problem
+    function, batch, *others = epoch
     order = tf.constant([0, 0])
-    before = epoch.experimental_get_tracing_count()
-    concrete = epoch.get_concrete_function(progress, batch, order, *others)
-    if epoch.experimental_get_tracing_count() > before:
+    before = function.experimental_get_tracing_count()
+    concrete = function.get_concrete_function(progress, batch, order, *others)
+    if function.experimental_get_tracing_count() > before:
         concrete(progress, batch._replace(weight=tf.zeros_like(batch.weight)), order, *others)
-    return problem._replace(epoch=concrete)
+    return epoch._replace(function=concrete)
 
 
-def shrink(problem: Problem, kept: shrinking.Kept, recipe: Recipe) -> tuple[Problem, em.Progress]:
-    """The problem of the kept groups alone, compiled, and where it goes on."""
+def shrink(epoch: Epoch, kept: shrinking.Kept, recipe: Recipe) -> tuple[Epoch, em.Progress]:
+    """The epoch of the kept groups alone, compiled, and where it goes on."""
     fan_in = tuple(layer.mean.shape[0] for layer in kept.progress.state.layers)
-    x = tf.gather(problem.batch.x, shrinking.columns(kept), axis=1)
-    smaller = problem._replace(
-        epoch=_epoch(recipe, fan_in),
-        batch=problem.batch._replace(x=x),
+    x = tf.gather(epoch.batch.x, shrinking.columns(kept), axis=1)
+    smaller = epoch._replace(
+        function=_function(recipe, fan_in),
+        batch=epoch.batch._replace(x=x),
         keep=tuple(tf.constant(len(groups)) for groups in kept.groups),
     )
     progress = shrinking.drop(kept)
@@ -141,20 +141,20 @@ def train(
     until = recipe.epochs if until is None else until
     done = _iterations_done(progress, recipe, steps, first, until)
     chosen = progress.prior.left if done and not recipe.share_incoming else ()
-    problem, progress = prepare(data, recipe, progress, padded_like, first)
+    epoch, progress = prepare(data, recipe, progress, padded_like, first)
     whole, kept = progress, None
     if chosen:
         kept = _chosen_before(progress, recipe, chosen)
-        problem, progress = shrink(problem, kept, recipe)
+        epoch, progress = shrink(epoch, kept, recipe)
     history: list[dict[str, float]] = []
     best, odds, inflation = None, [], 1.0
     for number in range(done, until):
         began = time.perf_counter()
-        progress, info, totals = problem(progress, tf.constant([seed, number + first]))
+        progress, info, totals = epoch(progress, tf.constant([seed, number + first]))
         check(totals, steps, number)
         seconds = time.perf_counter() - began
-        counted = float(progress.width * progress.state.count)
-        inflation = recipe.inflation or max(counted / steps, 1.0)
+        effective = float(progress.width * progress.state.count)  # Ne
+        inflation = recipe.inflation or max(effective / steps, 1.0)
         whole = progress
         if kept is not None:
             whole, info = shrinking.put_back(kept, progress, info)
@@ -179,12 +179,12 @@ def train(
                     best = posterior, row
                 elif patience is not None and row["iteration"] - best[1]["iteration"] >= patience:
                     break
-        if kept is None and progress.k >= problem.schedule.total * problem.schedule.ramp_end:
+        if kept is None and progress.k >= epoch.schedule.total * epoch.schedule.ramp_end:
             samples = (recipe.epochs - number - 1) * rows * recipe.form.passes
             kept = shrinking.consider(progress, info, recipe.module, samples)
             if kept is not None:
                 whole = shrinking.marked(whole, kept)
-                problem, progress = shrink(problem, kept, recipe)
+                epoch, progress = shrink(epoch, kept, recipe)
     return Trained(
         _posterior(whole, odds, inflation, recipe) if best is None else best[0],
         tf.nest.map_structure(starts.at_rest, whole),

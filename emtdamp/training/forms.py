@@ -33,7 +33,7 @@ class Schedule(NamedTuple):
     clip: float = 0.1
     memory: float = 2.0  # window of the precision
     average: float = 0.5  # window of the average of the means
-    width_start: float = 1.0  # window of evidence behind the posterior, geometric in f
+    width_start: float = 1.0  # window behind the posterior, geometric in f
     width_end: float = 4.0
     ramp_start: float = 0.05  # pruning, in f
     ramp_end: float = 0.7
@@ -102,8 +102,9 @@ class Window:
 
     def rates(self, schedule: Schedule, k: tf.Tensor, steps: tf.Tensor, count: tf.Tensor) -> Rates:
         forget = tf.minimum(1.0 / (schedule.window * steps), 1.0)
-        keep = tf.where(k / schedule.total < schedule.settle, 1.0 - forget, tf.ones_like(forget))
-        return Rates(keep, temper=tf.minimum((k + 1.0) / schedule.warmup, 1.0))
+        on = k / schedule.total < schedule.settle
+        retain = tf.where(on, 1.0 - forget, tf.ones_like(forget))
+        return Rates(retain, temper=tf.minimum((k + 1.0) / schedule.warmup, 1.0))
 
     def width(self, rates: Rates, count: tf.Tensor) -> tf.Tensor:
         return tf.ones_like(count)
@@ -128,19 +129,19 @@ class Decoupled:
         f = k / schedule.total
         warm = tf.minimum((k + 1.0) / schedule.warmup, 1.0)
         size = schedule.memory * steps
-        keep = tf.where(count + 1.0 <= size, tf.ones_like(size), 1.0 - 1.0 / size)
+        retain = tf.where(count + 1.0 <= size, tf.ones_like(size), 1.0 - 1.0 / size)
         lr = schedule.lr * warm * tf.maximum(1.0 - f, 0.0)
         width = schedule.width_start * (schedule.width_end / schedule.width_start) ** f
         return Rates(
-            keep=keep,
-            gain=lr * (keep * count + 1.0),
-            evidence=tf.minimum(k + 1.0 + schedule.prior_count, width * steps),
+            retain=retain,
+            gain=lr * (retain * count + 1.0),
+            effective_minibatches=tf.minimum(k + 1.0 + schedule.prior_count, width * steps),
             momentum=schedule.momentum,
             clip=schedule.clip,
         )
 
     def width(self, rates: Rates, count: tf.Tensor) -> tf.Tensor:
-        return rates.evidence / count
+        return rates.effective_minibatches / count
 
     def step(
         self, network: Network, state: State, batch: Batch, rates: Rates

@@ -1,6 +1,6 @@
 """How far to trust the variances of a fit: one factor, found on rows that it did not learn from.
 
-A fit counts each row c times (`recipes.evidence_counts`), in a mean-field posterior that knows
+A fit counts each row c times (`recipes.row_counts`), in a mean-field posterior that knows
 nothing of what weights make up for each other. Neither tells how much V, the variance of the
 network's output, should be where data are few; rows held out do. The factor f that makes them most
 probable under N(z; w, f V) and the likelihood also makes v + f V the mean squared error of new

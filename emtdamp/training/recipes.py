@@ -205,7 +205,7 @@ def slabs(params: dict[str, Any], recipe: Recipe) -> tuple[float, ...]:
     return SMALL_SLABS if free and few else (recipe.slab,)
 
 
-def evidence_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
+def row_counts(kept: tuple[int, ...], outputs: int, rows: float) -> float:
     """How often each datum is counted in the posterior at the end: 3 (parameters/rows)^(2/3) >= 1.
 
     A weight's variance knows nothing of what the other weights could make up for, so the more
@@ -236,7 +236,7 @@ def make(
     rules, keep = pruning(params, inputs)
     epochs, steps = iterations(params, rows, batch), -(-rows // batch)
     total = epochs * steps
-    counts = evidence_counts(keep, outputs, float(data.weight.sum()))
+    counts = row_counts(keep, outputs, float(data.weight.sum()))
     # Of classes there are many rows: the rules for a v that is learnt are those of regressions.
     regression = noise is None and not classes
     if regression:
@@ -282,14 +282,14 @@ def make(
     )
 
 
-def warm(recipe: Recipe, rows: int, counted: float) -> Recipe:
-    """The same for a fit of `rows` that goes on from a posterior of `counted` minibatches.
+def warm(recipe: Recipe, rows: int, count: float) -> Recipe:
+    """The same for a fit of `rows` that goes on from a posterior of `count` minibatches.
 
-    The first step's evidence, min(1 + prior_count, width_start steps) minibatches, is what the
-    posterior has, so that the fit starts at this posterior.
+    The first step's Ne = min(1 + prior_count, width_start steps) is what the posterior has, so that
+    the fit starts at this posterior.
     """
     steps = -(-rows // recipe.batch_size)
-    schedule = recipe.schedule._replace(prior_count=counted, width_start=counted / steps)
+    schedule = recipe.schedule._replace(prior_count=count, width_start=count / steps)
     return recipe._replace(schedule=schedule)
 
 

@@ -34,9 +34,9 @@ def start(recipe: Recipe, inputs: int, seed: int) -> Progress:
 
 
 def settle(progress: Progress) -> Progress:
-    """The posterior as the evidence that more data come on top of: width 1, averages the means.
+    """The posterior as what more data come on top of: width 1, averages the means.
 
-    Its precision width * Lam is the evidence of width * count minibatches, and counted as that:
+    Its precision width * Lam is that of width * count minibatches, and counted as that:
     were only one of the two multiplied, the next step's width Ne/count would do it again.
     """
     state, width = progress.state, progress.width

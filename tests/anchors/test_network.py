@@ -51,10 +51,10 @@ def start(seed):
 
 @tf.function(jit_compile=True)
 def count_once(state, batch):
-    """The decoupled form on all data at once, one batch of evidence, until nothing moves."""
+    """The decoupled form on all data at once, one batch behind it, until nothing moves."""
     for k in tf.range(4000):
         gain = 0.5 * (0.9 * state.count + 1.0) * tf.minimum(tf.cast(k + 1, F64) / 200, 1.0)
-        rates = Rates(0.9, gain=gain, evidence=tf.constant(1.0, F64), momentum=0.8, clip=0.1)
+        rates = Rates(0.9, 1.0, gain, tf.constant(1.0, F64), momentum=0.8, clip=0.1)
         state, _ = damp.step_decoupled(NETWORK, state, batch, rates)
     return state
 

@@ -4,17 +4,28 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import yaml
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
+PAGES_A_KERNEL = 5  # of more the memory adds up
+RESET = "get_ipython().reset(new_session=True)"  # modules stay, names and cells go
 
 
 def toc_files(entry: Any) -> list[str]:
@@ -66,13 +77,17 @@ def executed_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(BOOK, book, ignore=ignore)  # links to the configuration become files
     for name in ("emtdamp", "sweeps"):
         (copy / name).symlink_to(ROOT / name)
-    for name in NOTEBOOKS:
-        path = book / f"{name}.ipynb"
-        given = copy / "parameters.yml"
-        given.write_text(yaml.safe_dump(SMALL.get(name, {})), "utf-8")
-        command = [sys.executable, "-m", "papermill", path, path, "--parameters_file", given]
-        command += ["--kernel", "python3", "--cwd", book, "--no-progress-bar"]
-        run(command, f"{name}.ipynb with {SMALL.get(name)}")
+    for first in range(0, len(NOTEBOOKS), PAGES_A_KERNEL):
+        with kernel(book) as run_cells:
+            for name in NOTEBOOKS[first : first + PAGES_A_KERNEL]:
+                given, path = SMALL.get(name, {}), book / f"{name}.ipynb"
+                page = parameterize_notebook(load_notebook_node(str(path)), given)
+                try:
+                    run_cells(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(RESET)]))
+                    run_cells(page)
+                except CellExecutionError as error:
+                    pytest.fail(f"{path.name} with {given} failed:\n{error}", pytrace=False)
+                nbformat.write(page, path)
     return book
 
 
@@ -100,6 +115,30 @@ def address(html: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@contextmanager
+def kernel(folder: Path) -> Iterator[Callable[[NotebookNode], object]]:
+    """A kernel that runs one notebook after the other.
+
+    Most of what a small page takes is the import of TensorFlow and compiling: pages share both.
+    """
+    manager, client = AsyncKernelManager(kernel_name="python3"), None
+    run_sync(manager.start_kernel)(cwd=str(folder))
+
+    def run_cells(notebook: NotebookNode) -> None:
+        nonlocal client
+        runner = NotebookClient(notebook, km=manager, startup_timeout=120)
+        runner.kc = client
+        runner.execute()
+        client = runner.kc
+
+    try:
+        yield run_cells
+    finally:
+        if client is not None:
+            client.stop_channels()
+        run_sync(manager.shutdown_kernel)(now=True)
 
 
 def run(command: list[Any], what: str) -> None:

@@ -108,14 +108,14 @@ def test_sparsity_leaves_exactly_the_rest(pruned):
 def test_sparsity_of_each_layer(friedman):
     X, y = friedman
     share = np.array([0.5, 0.25])
-    model = EMTDAMPRegressor((8, 4), sparsity=share, em_iters=1, random_state=0).fit(X, y)
-    assert [int(active.sum()) for active in model.active_groups_] == [10, 4, 3]
+    model = EMTDAMPRegressor((50, 50), sparsity=share, em_iters=1, random_state=0).fit(X, y)
+    assert [int(active.sum()) for active in model.active_groups_] == [10, 25, 38]
     assert model.sparsity is share
     for each in ((0.5, 0.25), [0.5, 0.25], share):
         params = clone(model).set_params(sparsity=each).get_params()
-        assert recipes.pruning(params, 10) == (("dense", "steered", "steered"), (10, 4, 3))
+        assert recipes.pruning(params, 10) == (("dense", "steered", "steered"), (10, 25, 38))
     params = clone(model).set_params(sparsity=[0.0, "auto"]).get_params()
-    assert recipes.pruning(params, 10) == (("dense", "dense", "free"), (10, 8, 4))
+    assert recipes.pruning(params, 10) == (("dense", "dense", "free"), (10, 50, 50))
 
 
 def test_keras_model_and_saved_posterior(friedman, pruned, tmp_path):

@@ -13,7 +13,7 @@ from emtdamp.training.forms import Decoupled, Schedule
 @pytest.mark.parametrize("passes", [1, 3])
 @pytest.mark.parametrize("own", [1000, 2500, 6500])
 def test_a_client_begins_where_the_server_is(own, passes, rule):
-    """With the evidence of all clients, whatever its own rows are: they count n/n_k times."""
+    """With the minibatches of all clients, whatever its own rows are: they count n/n_k times."""
     settings = Federation(rounds=10, passes=passes, rule=rule)
     recipe = settings.recipe(10_000, 3, 700)
     steps = -(-own // settings.batch_size)
@@ -22,15 +22,15 @@ def test_a_client_begins_where_the_server_is(own, passes, rule):
         schedule = Schedule(*(tf.constant(value, tf.float64) for value in given))
         k = tf.constant(float(done * passes * steps), tf.float64)
         rates = Decoupled().rates(schedule, k, tf.constant(float(steps), tf.float64), k)
-        server = settings.evidence(recipe, 10_000, 3, done)
+        server = settings.effective_minibatches(recipe, 10_000, 3, done)
         # one minibatch more, the one that comes
-        assert float(rates.evidence) == pytest.approx(server, abs=1.0 + 1e-9)
+        assert float(rates.effective_minibatches) == pytest.approx(server, abs=1.0 + 1e-9)
 
 
-def test_evidence_is_that_of_all_rows_or_of_a_clients():
+def test_the_minibatches_behind_the_posterior_are_those_of_all_rows_or_of_a_client():
     counted, plain = (Federation(rule=rule) for rule in ("counted", "plain"))
     recipe = counted.recipe(60_000, 10, 700)
-    ends = [settings.evidence(recipe, 60_000, 10, 10) for settings in (counted, plain)]
+    ends = [settings.effective_minibatches(recipe, 60_000, 10, 10) for settings in (counted, plain)]
     assert ends[0] == pytest.approx(10 * ends[1])
     assert ends[0] == pytest.approx(recipe.schedule.width_end * 600)
 

@@ -78,12 +78,12 @@ def test_both_forms_have_the_same_fixed_point():
     one = two = fresh([(8, 1)], noise=0.5)
     # the window form's mean before a minibatch has window - 1 of them behind it; the decoupled
     # form's own window of the precision (here 3) is free
-    rates = Rates(1 - 1 / 3, gain=0.5, evidence=window - 1, momentum=0.5)
+    rates = Rates(1 - 1 / 3, gain=0.5, effective_minibatches=window - 1, momentum=0.5)
     for _ in range(150):
         one, _ = damp.step_window(LINEAR, one, batch, Rates(keep))
         two, _ = damp.step_decoupled(LINEAR, two, batch, rates)
     kept, mean = keep * one.layers[0].precision, two.layers[0].mean
-    before = (kept + keep) * one.layers[0].mean / (kept + 1)  # s lam h, h = (Lam + P) m
+    before = (kept + keep) * one.layers[0].mean / (kept + 1)  # s gamma h, h = (Lam + P) m
     np.testing.assert_allclose(before, mean, atol=1e-9)
     width = (window - 1) / two.count
     np.testing.assert_allclose(kept, width * two.layers[0].precision, rtol=1e-9)

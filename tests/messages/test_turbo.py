@@ -38,7 +38,7 @@ def fixed_point(x, y, noise, slab, rho, exchanges=20):
     for _ in range(exchanges):
         layer = Layer(back.shift / back.precision, zero, zero, back)
         state = State((layer,), tf.constant(noise, tf.float64), tf.zeros([], tf.float64))
-        state, _ = step_window(network, state, batch, Rates(keep=1.0), passes=40, damping=0.5)
+        state, _ = step_window(network, state, batch, Rates(retain=1.0), passes=40, damping=0.5)
         layer = state.layers[0]
         shift = layer.mean * (layer.precision + back.precision) - back.shift
         sent = Gaussian(layer.precision, shift)

@@ -108,7 +108,7 @@ def test_numbers_are_those_of_the_rows(studies):
     rows["pruned_accuracy"] = [0.5, 0.6] * 15
     assert "really removed it classifies 55.00 ± 0.93 %" in headlines.report_accuracy()
     rows["accuracy_mean"] = 0.93
-    assert "92.77 % is reached by 30." in headlines.report_accuracy()
+    assert "92.77 % is reached by 30 of them." in headlines.report_accuracy()
 
 
 def test_a_row_of_the_papers_own_form_is_no_rival(studies):

@@ -11,7 +11,7 @@ from emtdamp.baselines.mlp_numpy import MLP
 from emtdamp.federated import loop, server
 from emtdamp.federated.partition import partition
 from emtdamp.federated.settings import Federation
-from emtdamp.study import contests, pages, predictors, runs, uncertainty
+from emtdamp.study import contests, federations, pages, predictors, runs, uncertainty
 from emtdamp.study.chapters import (
     audit,
     comparison_run,
@@ -233,7 +233,7 @@ def test_a_run_from_the_comparison():
 
 
 def test_a_round_from_the_study_of_federations():
-    study = pages.study("federated")
+    study = pages.study("federated").query("data == 'mnist'")
     chosen = (study["method"] == "em-tdamp") & (study["kept"] == 100) & (study["passes"] == 1)
     row = study[chosen & (study["partition"] == "iid")].set_index("seed").loc[0]
     task = runs.mnist(int(row["train_size"]))
@@ -243,3 +243,17 @@ def test_a_round_from_the_study_of_federations():
     state = loop.run(settings, clients, until=1)
     found = contests.scores(task, server.posterior(settings, state))
     assert found["error"] == pytest.approx(row["error_1"], abs=0.004)  # FedAvg: .009 off
+
+
+def test_a_split_of_boston_from_the_study_of_federations():
+    study = pages.study("federated").query("data == 'boston' and kept == 30")
+    rows = study[study["method"] == "fedavg, group snip"]
+    if rows.empty:
+        pytest.skip("the study has no run of Boston yet")
+    row, task = rows.iloc[0], runs.boston(3)
+    how = int(row["clients"]), int(row["rounds"]), int(row["passes"]), 30.0, int(row["seed"]) + 3
+    found = federations.curve("fedavg, group snip", task, "iid", *how).iloc[-1]
+    worst = np.sum((task.y_test - task.y.mean()) ** 2)
+    # another processor's rounding grows over a hundred rounds
+    assert found["error"] * worst == pytest.approx(row["squares_split_3"], rel=0.1)
+    assert found["bytes"] == pytest.approx(row["bytes_100"])

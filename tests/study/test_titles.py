@@ -1,6 +1,7 @@
-"""Where a page's title states a finding, the committed study says so."""
+"""Where a page's title or a typed sentence states a finding, the committed study says so."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,9 +65,17 @@ def test_plain_networks_do_better():
         assert gap.mean() > 2 * gap.sem() > 0
 
 
-def test_adam_forgets():
-    assert "Adam forgets" in TITLES["audit"]
-    study = pages.study("report-repairs")
+def test_half_of_the_neurons_do_no_worse():
+    """The conclusion, of 32 plain neurons beside the program's 128."""
+    dense = pages.study("typical-mlps")["adam 32: accuracy"]
+    program = pages.study("report-seeds")["accuracy_mean"]
+    assert claims.compare(dense, program, paired=False, more_is_better=True).standing != "behind"
+
+
+def test_no_neuron_is_pruned_and_adam_forgets():
+    assert TITLES["audit"] == "The audit: no neuron is pruned, and Adam forgets"
+    study: Any = pages.study("report-repairs")
+    assert (study["zero weights"] == 0).all() and study["same probabilities"].all()
     gain = study["Adam keeps its moments: accuracy"] - study["as printed: accuracy"]
     assert gain.min() > 0.01
 
@@ -77,6 +86,26 @@ def test_the_papers_algorithm_prunes_late():
     free = study[study["setting"] == "as it is"].groupby("em_iters")["active_free"]
     left = free.mean() / 128
     assert left[10] > 0.9 and left[40] < 0.6
+
+
+def test_what_each_part_of_the_papers_algorithm_brings():
+    """The sentences below the tables of the page `paper-form`."""
+    study = pages.study("paper-choices").query("em_iters == 10")
+    nll: Any = study.groupby("setting")[["nll_free", "nll_32", "nll_13"]].mean()
+    printed = nll.loc["as it is"]
+    longer, longest = nll.loc["window of 4 passes"], nll.loc["window of 8 passes"]
+    assert (printed < longer).all() and (longer < longest).all()
+    assert nll.loc["slabs held", "nll_free"] > printed["nll_free"]  # EM for the slab helps
+    assert nll.loc["slabs held", "nll_32"] < printed["nll_32"]  # and costs
+    assert (nll.loc["v held"] - printed).abs().max() < 0.005  # EM for v changes little
+    inner = nll.loc["two inner passes"] - printed
+    assert inner["nll_free"] < 0 < inner[["nll_32", "nll_13"]].min()
+
+
+def test_turned_digits_fool_every_method():
+    study: Any = pages.study("uncertainty").query("train_size == 10000").groupby("method")
+    too_sure = study["confidence_turned_90"].mean() - study["accuracy_turned_90"].mean()
+    assert too_sure.min() > 0.4
 
 
 def test_a_tenth_of_the_weights_is_enough_for_iris():

@@ -1,4 +1,4 @@
-"""The mathematics of the post on Bayesian networks: what is set beside its sentences is right."""
+"""The mathematics of the post on Bayesian neural networks: what is set beside it is right."""
 
 import numpy as np
 import pytest

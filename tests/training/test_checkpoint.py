@@ -31,8 +31,14 @@ SETTINGS = {
 }
 
 
+def classifier(name, em_iters):
+    """As `plan` has it, so that all fits of a name run one compiled epoch."""
+    settings = dict(batch_size=60, inflation=1.0, slab=30.0, random_state=0)
+    return EMTDAMPClassifier((7,), em_iters=em_iters, **settings | SETTINGS[name])
+
+
 def plan(name):
-    params = EMTDAMPClassifier((7,), em_iters=10, batch_size=60, **SETTINGS[name]).get_params()
+    params = classifier(name, 10).get_params()
     found = recipes.make(params, GIVEN, 3, 1.0)
     return found._replace(schedule=found.schedule._replace(learn_noise=1.0))  # v moves as well
 
@@ -65,8 +71,7 @@ def test_what_goes_on_in_a_new_process_is_what_goes_on_here(tmp_path):
     parts = {name: train(name, until=4) for name in ("auto", "shared", "window")}
     models = {}
     for name in ("auto", "shared"):
-        settings = dict(em_iters=4, inflation=1.0, slab=30.0, random_state=0)
-        models[name] = EMTDAMPClassifier((7,), **settings, **SETTINGS[name]).fit(X, Y)
+        models[name] = classifier(name, 4).fit(X, Y)
         (tmp_path / f"{name}.pickle").write_bytes(pickle.dumps(models[name]))
     for name, part in parts.items():
         path = checkpoint.save(part.progress, tmp_path / f"{name}.npz")
@@ -93,8 +98,7 @@ def test_going_on_repeats_the_history_and_the_posterior():
 
 
 def test_a_warm_start_goes_on_with_the_learnt_rates():
-    settings = dict(sparsity="auto", inflation=1.0, slab=30.0, random_state=0, warm_start=True)
-    model = EMTDAMPClassifier((7,), em_iters=4, **settings).fit(X, Y)
+    model = classifier("auto", 4).fit(X, Y)
     learnt = float(model._progress.prior.logit_rho[1])
     assert learnt != 0.0  # where it starts
     restarted = starts.restart(model._progress)
@@ -134,8 +138,7 @@ def test_a_progress_of_another_fit_is_refused():
 
 
 def test_more_groups_than_are_left_may_stay_again():
-    model = EMTDAMPClassifier((7,), inflation=1.0, slab=30.0, random_state=0, **SETTINGS["shared"])
-    model.fit(X, Y)
+    model = classifier("shared", 20).fit(X, Y)
     model.set_params(sparsity=0.2).partial_fit(X, Y)
     assert model._progress.prior.left[1].sum() == 6
 
@@ -159,8 +162,7 @@ def test_three_partial_fits_continue_rho():
 
 
 def test_a_changed_rule_starts_its_rate_anew():
-    settings = dict(em_iters=4, inflation=1.0, slab=30.0, random_state=0, warm_start=True)
-    model = EMTDAMPClassifier((7,), sparsity=0.5, **settings).fit(X, Y)
+    model = classifier("single", 4).set_params(warm_start=True).fit(X, Y)
     assert float(model._progress.prior.logit_rho[1]) == 0.0  # the steered threshold is no rate
     model.set_params(sparsity="auto").fit(X, Y)
     assert float(model._progress.prior.logit_rho[1]) != 0.0
@@ -168,13 +170,12 @@ def test_a_changed_rule_starts_its_rate_anew():
 
 
 def test_who_is_left_of_shared_groups_streams_on_and_starts_anew():
-    model = EMTDAMPClassifier((7,), inflation=1.0, slab=30.0, random_state=0, **SETTINGS["shared"])
-    model.fit(X, Y)
+    model = classifier("shared", 20).fit(X, Y)
     assert model._progress.prior.left[1].sum() == 4
     assert starts.settle(model._progress).prior.left[1].sum() == 4
     assert starts.restart(model._progress).prior.left == ()
     gone = ~model._progress.prior.left[1]
-    model.partial_fit(X[:30], Y[:30])
+    model.partial_fit(X, Y)
     assert not (model._progress.prior.left[1] & gone).any()
 
 

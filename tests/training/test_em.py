@@ -280,7 +280,7 @@ def test_rates_follow_their_schedule():
 
     gains = [float(at(float(k)).gain) for k in range(0, 1000, 50)]
     assert gains[0] < gains[1] and (np.diff(gains[1:]) < 0).all() and gains[-1] < 0.06 * gains[1]
-    evidence = [float(at(float(k)).evidence) for k in range(0, 1000, 50)]
-    assert (np.diff(evidence) > 0).all()
-    assert evidence[-1] <= 100 * schedule.width_end
-    assert float(at(0.0, count=1.0).keep) == 1.0
+    effective = [float(at(float(k)).effective_minibatches) for k in range(0, 1000, 50)]
+    assert (np.diff(effective) > 0).all()
+    assert effective[-1] <= 100 * schedule.width_end
+    assert float(at(0.0, count=1.0).retain) == 1.0

@@ -100,7 +100,7 @@ def test_a_stream_goes_on_where_it_stopped():
         progress = fitting.train(rows, plan, 0, progress, first=k).progress
         assert progress.k == before.k + 1
         now, then = (rows_of(p.state.layers[0].precision) for p in (progress, before))
-        assert (now - then).min() >= -1e-12  # evidence is only added
+        assert (now - then).min() >= -1e-12  # precision is only added
     assert progress.width == 1.0
 
 
@@ -116,7 +116,7 @@ def test_a_stream_multiplies_each_minibatch_in_once():
         k = int(progress.k)
         progress = fitting.train(rows, plan, 0, progress, first=k).progress
         batch = fitting.padded(rows, (30, 3), np.float64)
-        rates = fitting.damp.Rates(keep=1.0, temper=1.0)
+        rates = fitting.damp.Rates(retain=1.0, temper=1.0)
         state, _ = fitting.damp.step_window(network, state, batch, rates, 5, 0.8)
         for number, (one, two) in enumerate(zip(progress.state.layers, state.layers, strict=True)):
             for what in ("mean", "precision"):
@@ -160,10 +160,10 @@ def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
     assert trained.progress.width < 0.5  # where it is 1 nothing can go wrong
     restarted = starts.restart(trained.progress)
     plan = recipes.warm(plan, 90, float(restarted.state.count))
-    problem, progress = fitting.prepare(given, plan, restarted)
+    epoch, progress = fitting.prepare(given, plan, restarted)
     one = tf.ones([], progress.k.dtype)
-    rates = plan.form.rates(problem.schedule, progress.k, one, progress.state.count)
-    kap = float(rates.evidence / progress.state.count)
+    rates = plan.form.rates(epoch.schedule, progress.k, one, progress.state.count)
+    kap = float(rates.effective_minibatches / progress.state.count)
     for number, (layer, mean, var) in enumerate(
         zip(restarted.state.layers, trained.posterior.mean, trained.posterior.var, strict=True)
     ):
@@ -231,7 +231,7 @@ def test_compiling_and_reporting_are_not_in_an_iterations_seconds(monkeypatch):
 
     monkeypatch.setattr(fitting.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(fitting, "compiled", takes(100.0, fitting.compiled))
-    monkeypatch.setattr(fitting.Problem, "__call__", takes(1.0, fitting.Problem.__call__))
+    monkeypatch.setattr(fitting.Epoch, "__call__", takes(1.0, fitting.Epoch.__call__))
     trained = train(data(), report=takes(10.0))
     assert [row["seconds"] for row in trained.history] == [1.0] * 3
     assert now[0] == 100.0 + 3 * 11.0
@@ -307,7 +307,7 @@ def test_fits_of_learnt_rho_or_shared_weights_do_not_shrink(setting):
     given = classes(300)
     params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
     plan = recipes.make(params.get_params(), given, 3, 1.0)
-    problem, progress = fitting.prepare(given, plan, starts.start(plan, 8, 0))
-    progress, info, _ = problem(progress, tf.constant([0, 0]))
+    epoch, progress = fitting.prepare(given, plan, starts.start(plan, 8, 0))
+    progress, info, _ = epoch(progress, tf.constant([0, 0]))
     module = plan.module
     assert fitting.shrinking.consider(progress, info, module, 1e15) is None

@@ -40,7 +40,7 @@ def test_a_form_starts_rates_and_steps_a_state(form):
     for k in range(5):
         k = tf.constant(float(k), tf.float64)
         rates = form.rates(schedule, k, tf.constant(10.0, tf.float64), state.count)
-        assert isinstance(rates, Rates) and 0 < float(rates.keep) <= 1
+        assert isinstance(rates, Rates) and 0 < float(rates.retain) <= 1
         before = state
         state, info = form.step(NETWORK, state, batch(), rates)
         assert isinstance(state, State) and isinstance(info, Info)
@@ -51,7 +51,7 @@ def test_a_form_starts_rates_and_steps_a_state(form):
         for new, old in zip(state.layers, before.layers, strict=True):
             assert not np.allclose(new.mean, old.mean)
             assert new.prior is old.prior  # module B's
-        assert float(state.count) == float(rates.keep * before.count + 1.0)
+        assert float(state.count) == float(rates.retain * before.count + 1.0)
         assert 0 < float(form.width(rates, state.count)) < 20
 
 

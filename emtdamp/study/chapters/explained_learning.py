@@ -135,8 +135,8 @@ def draw_tipping(found: Tipping) -> None:
 
 
 @tf.function(autograph=False)
-def _learn_decoupled(state: State, x: tf.Tensor, y: tf.Tensor, evidence: tf.Tensor) -> State:
-    rates = Rates(2 / 3, gain=0.6, evidence=evidence, momentum=0.8)
+def _learn_decoupled(state: State, x: tf.Tensor, y: tf.Tensor, effective: tf.Tensor) -> State:
+    rates = Rates(2 / 3, gain=0.6, effective_minibatches=effective, momentum=0.8)
     return damp.step_decoupled(NETWORK, state, Batch(x, y, tf.ones_like(y[:, 0])), rates)[0]
 
 
@@ -153,26 +153,26 @@ class Paths(NamedTuple):
         return max(float(np.abs(path[-1] - self.end).max()) for path in self.paths.values())
 
 
-def two_paths(steps: int = 200, evidence: float = 4.0) -> Paths:
+def two_paths(steps: int = 200, effective: float = 4.0) -> Paths:
     """The same minibatch of a linear model with two weights, again and again, in both forms."""
     rng, noise = np.random.default_rng(2), 1.0
     x = rng.normal(size=(8, 2)) @ np.array([[1.0, 0.5], [0.0, 0.8]])
     y = x @ [[1.2], [-0.7]] + rng.normal(size=(8, 1))
-    keep = evidence / (1 + evidence)
+    keep = effective / (1 + effective)
     data = f64(x), f64(y)
     one = two = damp.init([np.zeros((2, 1))], [0.0], [1.0], noise)
     window, decoupled = [np.zeros(2)], [np.zeros(2)]
     for _ in range(steps):
         one = _learn(one, *data, f64(keep))
-        two = _learn_decoupled(two, *data, f64(evidence))
+        two = _learn_decoupled(two, *data, f64(effective))
         layer = one.layers[0]  # of the window form, the mean before a minibatch
         before = keep * (layer.precision + 1) * layer.mean / (keep * layer.precision + 1)
         window.append(before.numpy()[:, 0])
         decoupled.append(two.layers[0].mean.numpy()[:, 0])
     s = 1 / (keep * one.layers[0].precision.numpy()[:, 0] + 1)
     inflated = x / (noise + x**2 @ s)[:, None]
-    hessian = evidence * x.T @ inflated + np.eye(2)
-    end = np.linalg.solve(hessian, evidence * inflated.T @ y)[:, 0]
+    hessian = effective * x.T @ inflated + np.eye(2)
+    end = np.linalg.solve(hessian, effective * inflated.T @ y)[:, 0]
     paths = {"window form": np.array(window), "decoupled form": np.array(decoupled)}
     return Paths(paths, end, hessian)
 

@@ -1,5 +1,6 @@
 """Page federated: EM-TDAMP over clients that keep their rows, beside federated averaging."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,19 +25,25 @@ class Case(NamedTuple):
     partition: str = "iid"
     passes: int = 1
     kept: float = 100.0
+    data: str = "mnist"
 
     @property
     def label(self) -> str:
         more = "" if self.passes == 1 else f", {self.passes} passes"
         return federations.LABELS[self.method] + more
 
+    @property
+    def colour(self) -> str:
+        return plots.COLOURS[federations.COLOURED[self.method]]
+
 
 OURS, THEIRS = Case("em-tdamp"), Case("fedavg")
 OURS_3, THEIRS_3 = Case("em-tdamp", passes=3), Case("fedavg", passes=3)
 OURS_SKEWED, THEIRS_SKEWED = Case("em-tdamp", SKEWED), Case("fedavg", SKEWED)
+GAUSSIANS = Case("fedavg, variational")
 OURS_HALF = Case("em-tdamp", kept=50.0)
-HALVED = [OURS_HALF, Case("fedavg, gradual", kept=50.0), Case("fedavg, group lasso", kept=50.0)]
-PLAIN = Case("em-tdamp, plain")
+PRUNING = ("fedavg, gradual", "fedavg, group lasso", "fedavg, group snip")
+HALVED = [OURS_HALF, *(Case(method, kept=50.0) for method in PRUNING)]
 STYLES = {1: "-", 3: "--"}
 
 
@@ -46,9 +53,10 @@ class Study:
 
     runs: Any
 
-    @property
-    def rounds(self) -> int:
-        return int(self.runs["rounds"].max())
+    def rounds(self, data: str = "mnist") -> list[int]:
+        """After which there are scores, the last one the end."""
+        last = int(self.runs[self.runs["data"] == data]["rounds"].max())
+        return [k for k in range(1, last + 1) if f"error_{k}" in self.runs]
 
     def of(self, case: Case) -> Any:
         """The runs of a case, a row a seed."""
@@ -64,9 +72,14 @@ class Study:
         """(seeds,) after a round."""
         return np.asarray(self.of(case)[f"{score}_{number}"], float)
 
-    def mean(self, case: Case, score: str) -> np.ndarray:
-        """(rounds,) means over seeds."""
-        return np.array([self.scores(case, score, k).mean() for k in range(1, self.rounds + 1)])
+    def mean(self, case: Case, score: str) -> Any:
+        """Means over seeds by round, a series."""
+        rounds = self.rounds(case.data)
+        return pd.Series([self.scores(case, score, k).mean() for k in rounds], rounds)
+
+    def last(self, case: Case, score: str = "error") -> np.ndarray:
+        """(seeds,) at the end."""
+        return self.scores(case, score, self.rounds(case.data)[-1])
 
     def standing(self, ours: Case, theirs: Case, score: str, number: int) -> Any:
         """How ours stands after a round, by two standard errors; the runs are no pairs."""
@@ -75,10 +88,19 @@ class Study:
 
     def reaches(self, case: Case) -> tuple[int, float] | None:
         """First round whose mean error is at most `LIMIT`, and bytes sent until then."""
-        found = np.flatnonzero(self.mean(case, "error") <= LIMIT)
-        if not len(found):
-            return None
-        return int(found[0]) + 1, float(self.mean(case, "bytes")[found[0]])
+        error = self.mean(case, "error")
+        low = error.index[error <= LIMIT]
+        return (int(low[0]), float(self.mean(case, "bytes")[low[0]])) if len(low) else None
+
+    def at_bytes(self, case: Case, sent: float) -> np.ndarray:
+        """(seeds,) errors when so many bytes were sent, on a line between two rounds."""
+        rounds = self.rounds(case.data)
+        found = [[self.scores(case, name, k) for k in rounds] for name in ("bytes", "error")]
+        return np.array([np.interp(sent, *run) for run in np.array(found).transpose(2, 0, 1)])
+
+    def in_common(self, ours: Case, theirs: Case) -> float:
+        """The most bytes that both have sent."""
+        return min(float(self.mean(case, "bytes").iloc[-1]) for case in (ours, theirs))
 
 
 def read() -> Study:
@@ -86,20 +108,28 @@ def read() -> Study:
     return Study(pages.study("federated"))
 
 
-def _curve(ax: Axes, study: Study, case: Case, label: str) -> None:
-    if not study.has(case):
-        return
-    rounds = np.arange(1, study.rounds + 1)
-    colour = plots.COLOURS[federations.COLOURED[case.method]]
-    ax.plot(rounds, 100 * study.mean(case, "error"), STYLES[case.passes], color=colour, label=label)
+def curve(ax: Axes, study: Study, case: Case, label: str, style: str = "-") -> None:
+    """Mean error by round, in percent on MNIST; nothing where there is no run."""
+    if study.has(case):
+        error = study.mean(case, "error") * (100 if case.data == "mnist" else 1)
+        ax.plot(error.index, error, style, color=case.colour, label=label)
 
 
-def _axes(ax: Axes, study: Study, title: str) -> None:
-    ticks = [k for k in SHOWN if k <= study.rounds]
-    ax.set(xscale="log", yscale="log", ylabel="test error, %")
+def points(ax: Axes, figure: str, methods: dict[str, str], last: float) -> None:
+    """Open markers of what was read off the paper's figure; `methods`: its and whose colour."""
+    read: Any = contests.reported(figure)
+    unit = 1 if "boston" in figure else 100
+    for method, colour in methods.items():
+        seen = read[(read["method"] == method) & (read["x"] <= last)]
+        look: Any = {"mfc": "none", "color": plots.COLOURS[colour], "label": "_"}
+        ax.plot(seen["x"], unit * seen["y"], "o", **look)
+
+
+def axes_of_rounds(ax: Axes, ticks: Sequence[int], title: str) -> None:
+    """Logarithmic in rounds, labels at the ends."""
+    ax.set_xscale("log")
     ax.set_title(title, loc="left", fontsize="medium")
     ax.set_xticks(ticks, [str(k) for k in ticks])
-    ax.set_yticks([2, 3, 5, 10], ["2", "3", "5", "10"])
     ax.minorticks_off()
     plots.end_labels(ax)
 
@@ -107,42 +137,63 @@ def _axes(ax: Axes, study: Study, title: str) -> None:
 def draw(study: Study) -> None:
     """Test error by round: rows dealt out evenly, and by label."""
     above, below = plots.panels(2, height=3.6, sharex=True)
-    read: Any = contests.reported("fed_mnist_error")
-    for method in ("em-tdamp", "adam"):
-        points = read[(read["method"] == method) & (read["x"] <= study.rounds)]
-        colour = plots.COLOURS["em-tdamp" if method == "em-tdamp" else "adam, best"]
-        above.plot(points["x"], 100 * points["y"], "o", mfc="none", color=colour, label="_")
-    for case in (OURS, THEIRS, OURS_3, THEIRS_3):
-        _curve(above, study, case, case.label)
-    _axes(above, study, "Rows dealt out evenly; markers: the paper's figure")
+    rounds = study.rounds()
+    points(above, "fed_mnist_error", {"em-tdamp": "em-tdamp", "adam": "adam, best"}, rounds[-1])
+    for case in (OURS, THEIRS, GAUSSIANS, OURS_3, THEIRS_3):
+        curve(above, study, case, case.label, STYLES[case.passes])
     for case in (OURS_SKEWED, THEIRS_SKEWED):
-        _curve(below, study, case, case.label)
-    _axes(below, study, "Rows dealt out by label, Dirichlet(0.3)")
+        curve(below, study, case, case.label)
+    for ax in (above, below):
+        _percent(ax)
+    ticks = [k for k in SHOWN if k <= rounds[-1]]
+    axes_of_rounds(above, ticks, "Rows dealt out evenly; markers: the paper's figure")
+    axes_of_rounds(below, ticks, "Rows dealt out by label, Dirichlet(0.3)")
     below.set_xlabel("rounds")
+
+
+def _percent(ax: Axes) -> None:
+    ax.set(ylabel="test error, %", yscale="log")
+    ax.set_yticks([2, 3, 5, 10], ["2", "3", "5", "10"])
 
 
 def table(study: Study) -> pd.DataFrame:
     """Error by round, likelihood at the end, rounds and megabytes to `LIMIT`."""
-    rows = []
-    cases = [OURS, THEIRS, OURS_3, THEIRS_3, PLAIN, OURS_SKEWED, THEIRS_SKEWED, *HALVED]
+    rows, end = [], study.rounds()[-1]
+    cases = [OURS, THEIRS, GAUSSIANS, OURS_3, THEIRS_3, OURS_SKEWED, THEIRS_SKEWED, *HALVED]
     for case in filter(study.has, cases):
         where = "by label" if case.partition == SKEWED else "evenly"
         row = {"Method": case.label, "Rows": where, "Kept, %": f"{case.kept:g}"}
         for k in SHOWN:
-            if k <= study.rounds:
-                row[f"Round {k}"] = _spread(100 * study.scores(case, "error", k), 2)
-        row["NLL"] = _spread(study.scores(case, "nll", study.rounds), 3)
+            if k <= end:
+                row[f"Round {k}"] = spread(100 * study.scores(case, "error", k), 2)
+        row["NLL"] = spread(study.last(case, "nll"), 3)
         reached = study.reaches(case)
         row["MB to 2.5 %"] = f"{reached[1] / 1e6:.0f} ({reached[0]})" if reached else "not reached"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _spread(values: np.ndarray, digits: int) -> str:
+def spread(values: np.ndarray, digits: int) -> str:
+    """Mean, and standard error where there is one."""
     text = f"{values.mean():.{digits}f}"
     if len(values) > 1:
         text += f" ± {verdicts.standard_error(values):.{digits}f}"
     return text
+
+
+def by_bytes(study: Study) -> pd.DataFrame:
+    """Rows dealt out by label: errors when both have sent as much, after rounds of the one that
+    has sent more."""
+    pair = OURS_SKEWED, THEIRS_SKEWED
+    sent: Any = pd.concat([study.mean(case, "bytes") for case in pair], axis=1).max(axis=1)
+    rows = []
+    for number in (k for k in SHOWN if k in sent.index):
+        each = min(float(sent[number]), study.in_common(*pair))
+        row = {"MB sent by each": f"{each / 1e6:.1f}"}
+        for case in pair:
+            row[case.label] = spread(100 * study.at_bytes(case, each), 2)
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def after(study: Study, number: int) -> str:

@@ -216,8 +216,6 @@ def glued(study: Study) -> dict[str, Any]:
         "process_ll": study.beside(best, PROCESS, "ll").standing,
         "published_rmse": study.beside_the_published("rmse")[0],
         "published_ll": study.beside_the_published("ll")[0],
-        "rmse_dense": shown(study.each((DENSE, "single"), "rmse")),
-        "ll_dense": shown(study.each((DENSE, "single"), "ll")),
         "whole_rmse": study.beside(best, (DEEP, BEST), "rmse").standing,
         "whole_ll": study.beside(best, (DEEP, BEST), "ll").standing,
         "inside_raw": f"{study.inside((DEEP, 'single'), 50):.0%}",
@@ -253,7 +251,9 @@ def claimed(study: Study) -> list[claims.Claim]:
         goal("ensemble, calibrated, all of 50 + 50", best, "ll", -2.27, -2.22),
     ]
     for score, text in {"rmse": "RMSE", "ll": "log-likelihood"}.items():
-        rivals = {"every published Bayesian network": (*study.beside_the_published(score), "")}
+        rivals = {
+            "every published Bayesian neural network": (*study.beside_the_published(score), "")
+        }
         for title, case in {"the Gaussian process": PROCESS, "gradient boosting": TREES}.items():
             standing = study.beside(best, case, score).standing
             value = float(study.each(case, score).mean())

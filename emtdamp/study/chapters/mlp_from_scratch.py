@@ -294,8 +294,8 @@ def _sentence_on_sigmoid(study: Any) -> str:
     step = step_for(study, reported, "accuracy_test")
     other = step_for(study, REPORTED["sigmoid"]["loss_val"], "loss_val")
     if step is not None:
-        told += f" Between the steps that were tried, it comes out near {step:.1g}"
-        told += "." if other is None else f", its validation loss near {other:.1g}."
+        told += f" By the steps that were tried, it would take one near {step:.1g}"
+        told += "." if other is None else f", and its validation loss one near {other:.1g}."
     return told
 
 

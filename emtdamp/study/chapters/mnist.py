@@ -26,17 +26,18 @@ DENSE: dict[str, Any] = {
     "adam": (0.001, "constant"),
     "adam, 0.005": (0.005, "cosine"),
 }  # rate, schedule
+PREFIXES = {"adam": "adam_", "adam, 0.005": "cosine_"}  # of their columns in the study
 FRACTIONS = np.linspace(0, 0.9, 10)
 
 
 @dataclass(frozen=True)
 class Fits:
-    """What the page trains, an entry a seed: pruned, the same with nothing pruned, and dense."""
+    """What the page shows, an entry a seed: pruned, the same with nothing pruned, and dense."""
 
     task: runs.Task
     pruned: list[runs.Result]
     whole: list[runs.Result]
-    dense: dict[str, list[pd.DataFrame]]  # by method: test scores after each pass
+    dense: dict[str, list[pd.DataFrame]]  # by method: test accuracy after each pass, last NLL
 
     @property
     def kept(self) -> int:
@@ -89,16 +90,41 @@ class Fits:
         ).standing
 
 
-def train_dense_too(
-    task: runs.Task, pruned: list[runs.Result], whole: list[runs.Result], seeds: Sequence[int]
+def with_dense(
+    task: runs.Task, pruned: list[runs.Result], whole: list[runs.Result], own: bool
 ) -> Fits:
-    """Add dense networks of the size that is left, trained by Adam in two ways."""
+    """Add dense networks of the size that is left, trained by Adam in two ways.
+
+    They are the study's where it has these settings, unless `own` has them trained here.
+    """
     kept, passes = int(pruned[0].metrics["active_neurons"]), len(pruned[0].history)
-    dense = {
-        method: [_dense(task, DenseSettings(kept, passes, 100, *how, seed=s)) for s in seeds]
-        for method, how in DENSE.items()
-    }
+    study, seeds = None if own else pages.study("mnist-sizes"), [r.settings.seed for r in pruned]
+    dense = {}
+    for method, how in DENSE.items():
+        found = [] if study is None else _studied(study, pruned, method)
+        dense[method] = found or [
+            _dense(task, DenseSettings(kept, passes, 100, *how, seed=s)) for s in seeds
+        ]
     return Fits(task, pruned, whole, dense)
+
+
+def _studied(study: Any, pruned: list[runs.Result], method: str) -> list[pd.DataFrame]:
+    """The study's dense networks beside these runs, a frame a seed; none if it lacks one."""
+    found = []
+    for run in pruned:
+        same, passes = run.settings, len(run.history)
+        rows = study[
+            (study["train_size"] == run.metrics["train_size"]) & (study["em_iters"] == passes)
+        ]
+        for name in ("hidden", "sparsity", "input_sparsity", "update", "seed"):
+            rows = rows[rows[name] == getattr(same, name)]
+        if rows.empty:
+            return []
+        row, prefix = rows.iloc[0], PREFIXES[method]
+        errors = [row[f"{prefix}error_{k}"] for k in range(1, passes + 1)]
+        frame = pd.DataFrame({"accuracy": 1 - np.array(errors)}, run.history.index)
+        found.append(frame.assign(nll=row[f"{prefix}nll"]))  # of the end
+    return found
 
 
 def _dense(task: runs.Task, settings: DenseSettings) -> pd.DataFrame:

@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 
 from emtdamp.study import claims, pages
-from emtdamp.study.chapters.mnist import FRACTIONS, REPORTED, Fits, Uncertainty, mean_of
+from emtdamp.study.chapters.mnist import (
+    FRACTIONS,
+    PREFIXES,
+    REPORTED,
+    Fits,
+    Uncertainty,
+    mean_of,
+)
 from emtdamp.study.methods import label
 
 ROWS = [  # name, reported, of the program's record, ours
@@ -68,6 +75,7 @@ def in_text(
     mean, around, off = fits.mean, fits.around, fits.hidden - fits.kept
     order = [np.sort(run.rho) for run in fits.pruned]
     rhos, seeds = np.concatenate(order), len(order)
+    highest = max(r[:off].max(initial=0) for r in order)
     half = int(np.argmin(np.abs(FRACTIONS - 0.5)))
     gap = mean_of(fits.pruned, "val_precision") - mean_of(fits.pruned, "val_recall")
     return _confused(fits) | {
@@ -84,8 +92,7 @@ def in_text(
         "gap_last": f"{100 * gap.iloc[-1]:.2f}",
         "sure": f"{(rhos > 0.99).sum() / seeds:.0f}",
         "doubtful": f"{((rhos > 0.5) & (rhos < 0.9)).sum() / seeds:.0f}",
-        "off_low": f"{min(r[:off].min(initial=1) for r in order):.2f}",
-        "off_high": f"{max(r[:off].max(initial=0) for r in order):.2f}",
+        "off": f"at most {highest:.2f}" if highest >= 0.005 else "less than 0.01",
         "half_evidence": f"{without['evidence'][:, half].mean():.1%}",
         "half_random": f"{without['random'][:, half].mean():.1%}",
         "most": f"{FRACTIONS[-1]:.0%}",
@@ -193,13 +200,13 @@ def results(fits: Fits) -> dict[str, claims.Scalar]:
     found |= {score: mean[f"test_{score}"] for score in ("accuracy", "nll", "brier", "ece")}
     found |= {"training_seconds": mean["seconds"], "whole_accuracy": mean["whole_accuracy"]}
     curves = {"": 1 - mean_of(fits.pruned, "val_accuracy")}
-    for prefix, method in {"adam_": "adam", "cosine_": "adam, 0.005"}.items():
+    for method, prefix in PREFIXES.items():
         each = [history["accuracy"] for history in fits.dense[method]]
         curves[prefix] = 1 - pd.concat(each, axis=1).mean(axis=1)
     for prefix, curve in curves.items():
         found |= {f"{prefix}error_{k}": value for k, value in curve.items()}
-    found["adam_nll"] = fits.dense_end("adam", "nll").mean()
-    found["cosine_nll"] = fits.dense_end("adam, 0.005", "nll").mean()
+    for method, prefix in PREFIXES.items():
+        found[f"{prefix}nll"] = fits.dense_end(method, "nll").mean()
     return found
 
 

@@ -240,12 +240,17 @@ def numbers(rounds: Rounds) -> dict[str, Any]:
             ("last_nll_standing", "nll", last),
         ]
     }
+    beside = []
     for name, kept in {"whole": 100, "half": 50}.items():
         bayes = f"bayes by backprop {kept}"
         against = rounds.standing(f"em-tdamp {kept}", [bayes], "error", last)
-        standing[f"bayes_{name}_standing"] = headlines.WORDS[against]
+        beside.append(headlines.WORDS[against])
         standing[f"bayes_{name}"] = f"{error.loc[bayes, last]:.2%}"
+    first, second = beside
+    same = f"{first} it in both cases"
+    apart = f"{first} it in the first case and {second} it in the second"
     return standing | {
+        "bayes_standings": same if first == second else apart,
         "bayes_seeds": int(rounds.runs.query("method == 'bayes by backprop'")["seed"].nunique()),
         "seeds": rounds.seeds,
         "schedules": len(rounds.schedules),

@@ -1,5 +1,6 @@
 """How far the posterior can be trusted: comparisons with what is exact, sampled, or known."""
 
+import functools
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -60,9 +61,17 @@ def settling(most: int) -> list[Passes]:
 
 def _after(x: np.ndarray, y: np.ndarray, total: int, damping: float) -> tuple[Any, Any]:
     state = damp.init([np.zeros((x.shape[1], 1))], [0.0], [1.0], 0.5)
-    state, _ = damp.step_window(NETWORK, state, batch_of(x, y), Rates(1.0), total, damping)
-    layer = state.layers[0]
+    given = state, batch_of(x, y), f64(damping)
+    layer = _passes(total).get_concrete_function(*given)(*given).layers[0]
     return layer.mean.numpy(), 1 / (layer.precision.numpy()[:, 0] + 1)
+
+
+@functools.cache  # a graph a length; eagerly a pass takes ten times as long
+def _passes(total: int) -> Any:
+    def run(state: State, batch: Batch, damping: tf.Tensor) -> State:
+        return damp.step_window(NETWORK, state, batch, Rates(1.0), total, damping)[0]
+
+    return tf.function(run, autograph=False)
 
 
 def draw_settling(runs: list[Passes]) -> None:
@@ -125,9 +134,9 @@ def _window_step(state: State, batch: Batch, keep: tf.Tensor) -> State:
 
 @tf.function(autograph=False)
 def _decoupled_step(
-    state: State, batch: Batch, evidence: tf.Tensor, gain: tf.Tensor, momentum: tf.Tensor
+    state: State, batch: Batch, effective: tf.Tensor, gain: tf.Tensor, momentum: tf.Tensor
 ) -> State:
-    how = Rates(1 - 1 / 3, gain=gain, evidence=evidence, momentum=momentum)
+    how = Rates(1 - 1 / 3, gain=gain, effective_minibatches=effective, momentum=momentum)
     return damp.step_decoupled(NETWORK, state, batch, how)[0]
 
 

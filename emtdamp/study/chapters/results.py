@@ -1,4 +1,7 @@
-"""The page `results`: the report's table and figures, from several seeds of its program."""
+"""The page `results`: the report's table and figures, from several seeds of its program.
+
+The page is the template of the study `report-seeds`, whose seeds the table counts.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,18 @@ REPORTED = {
     "first_loss": ("loss of the first minibatch, iteration 1", 73.4133),
     "first_batch_loss": ("loss of the first minibatch, last iteration", 0.9309),
 }
+STUDY = {  # the study's columns by the history's
+    "val_accuracy": "accuracy_mean",
+    "loss": "training_loss",
+    "val_precision": "precision_macro",
+    "val_recall": "recall_macro",
+    "val_f1": "f1_macro",
+    "active_neurons": "active_neurons",
+    "avg_entropy": "entropy",
+    "first_entropy": "first_entropy",
+    "first_loss": "first_batch_loss_first",
+    "first_batch_loss": "first_batch_loss_last",
+}
 CERTAIN = {
     name: "a threshold at the quantile leaves this share" for name in ("sparsity", "active_neurons")
 }
@@ -46,9 +61,17 @@ def final(runs: Sequence[report.Result]) -> pd.DataFrame:
     return last
 
 
-def numbers(last: pd.DataFrame) -> list[pages.Claim]:
+def study() -> pd.DataFrame:
+    """The same of every seed of the study: the report's own settings, a row a seed."""
+    rows = pages.study("report-seeds")
+    found = pd.DataFrame({name: rows[column] for name, column in STUDY.items()})
+    found["sparsity"] = 1 - rows["active_neurons"] / rows["hidden"]
+    return found
+
+
+def numbers(several: pd.DataFrame) -> list[pages.Claim]:
     """The report's table as claims: each number within two standard deviations of single runs."""
-    mean, sd = _moments(last)
+    mean, sd = _moments(several)
     return [
         pages.numeric(
             text,
@@ -57,28 +80,35 @@ def numbers(last: pd.DataFrame) -> list[pages.Claim]:
             tolerance=2 * sd[column],
             why="two standard deviations of one run",
             sd=sd[column],
-            n=len(last),
+            n=len(several),
             certain=CERTAIN.get(column, ""),
         )
         for column, (text, reported) in REPORTED.items()
     ]
 
 
-def table(claims: Sequence[pages.Claim]) -> pd.DataFrame:
-    """The report's table, reported and reproduced."""
+def table(claims: Sequence[pages.Claim], last: pd.DataFrame) -> pd.DataFrame:
+    """The report's table: reported, by the study's seeds, and by those that the page has run."""
+    here, _ = _moments(last)
     rows = [
-        (c.text, f"{c.reported:.4f}", f"{c.ours:.4f} ± {c.error or 0:.4f}", c.verdict)
-        for c in claims
+        {
+            "Metric": claim.text,
+            "Reported": f"{claim.reported:.4f}",
+            f"{claim.n} seeds": f"{claim.ours:.4f} ± {claim.error or 0:.4f}",
+            "Run here": f"{here[column]:.4f}",
+            "Verdict": claim.verdict,
+        }
+        for claim, column in zip(claims, REPORTED, strict=True)
     ]
-    return pd.DataFrame(rows, columns=pd.Index(["Metric", "Reported", "Ours", "Verdict"]))
+    return pd.DataFrame(rows)
 
 
-def glued(last: pd.DataFrame) -> dict[str, Any]:
+def glued(several: pd.DataFrame) -> dict[str, Any]:
     """Numbers of the text."""
-    accuracy = np.asarray(last["val_accuracy"], float)
-    mean, sd = (each["val_accuracy"] for each in _moments(last))
+    accuracy = np.asarray(several["val_accuracy"], float)
+    mean, sd = (each["val_accuracy"] for each in _moments(several))
     return {
-        "n": len(last),
+        "n": len(several),
         "mean_accuracy": f"{mean:.2%}",
         "sd_accuracy": f"{sd:.2%}",
         "lowest": f"{accuracy.min():.2%}",

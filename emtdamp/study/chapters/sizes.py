@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
@@ -11,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
-from emtdamp.study import claims, contests, pages, plots, runs
+from emtdamp.study import claims, contests, headlines, pages, plots, runs
 from emtdamp.study.methods import METHODS, label
 
 Score = Literal["error", "nll"]
@@ -327,14 +326,13 @@ def inner(task: runs.Task, run: runs.Result) -> dict[str, claims.Scalar]:
 
 
 def bayes_by_backprop() -> str:
-    """How the error stands beside Bayes by Backprop, by share of the hidden neurons, in words."""
+    """How the error stands beside Bayes by Backprop, at how many shares of the hidden neurons."""
     study: Any = pages.study("mnist-groups")
     study = study[study["groups"] == "hidden"]
-    standings: Mapping[int, claims.Standing] = {
-        int(k): contests.against(study, f"error_at_{k}", "em-tdamp", ["bayes by backprop"])
+    return headlines.at_sizes(
+        contests.against(study, f"error_at_{k}", "em-tdamp", ["bayes by backprop"])
         for k in study["levels"].iloc[0].split()
-    }
-    return contests.spelled(standings)
+    )
 
 
 def _shown(each: Any, digits: int) -> str:

@@ -11,6 +11,7 @@ from emtdamp.study.chapters import sparse_parameterisation as sparse
 from emtdamp.study.chapters import sparse_training as training
 from emtdamp.study.chapters.sparse_parameterisation import SPARSE, Fronts
 from emtdamp.study.claims import BOOK
+from emtdamp.study.headlines import WORDS
 
 SLIDES = "sparsity slides"
 COUNTED = "counted from the architecture or the data"
@@ -208,7 +209,7 @@ def glued(found: Fronts) -> dict[str, str | int]:
         values |= {f"{m}_{task}": f"{e.mean():.1%}" for m, e in errors.items()}
         for other in ("l1", "ivon"):
             standing = pages.compare(errors["vadam"], errors[other], paired=True).standing
-            values[f"{task}_{other}"] = standing
+            values[f"{task}_{other}"] = WORDS[standing]
     values["splits"] = len(found["iris"]["vadam"].error)
     values["musk_splits"] = len(found["musk"]["vadam"].error)
     groups = found["iris"].get("em-tdamp")

@@ -78,13 +78,13 @@ SHAPES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0)  # a, of the ARD pri
 PENALTIES = (1e-3, 3e-3, 6e-3, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.07)
 BAG_SHAPES = (0.01, 0.1, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
 # 70 bags say little about 1,922 weights, so each counts twenty times
-COLD = {"evidence": 20.0, "first_std": 0.03, "first_precision": 300.0, "hold": 1000}
+COLD = {"inverse_temperature": 20.0, "first_std": 0.03, "first_precision": 300.0, "hold": 1000}
 HOW = {
     ("iris", "l1"): Training(L1(), PENALTIES, 3000, 10),
     ("iris", "vadam"): Training(VadamARD(hold=1500), SHAPES, 10_000, 2),
     ("iris", "ivon"): Training(IvonARD(hold=1000), SHAPES, 3000, 10),
     ("iris", "vadam, prior x N"): Training(
-        VadamARD(hold=1500, prior_count=100.0), SHAPES, 10_000, 2
+        VadamARD(hold=1500, prior_weight=100.0), SHAPES, 10_000, 2
     ),
     ("musk", "l1"): Training(L1(rate=3e-3), (*PENALTIES, 0.1, 0.15), 1500, 10),
     ("musk", "vadam"): Training(VadamARD(rate=5e-3, **COLD), BAG_SHAPES, 3000, 2),

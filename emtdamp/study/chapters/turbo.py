@@ -30,17 +30,17 @@ def at_rest() -> pd.DataFrame:
     means = [tf.constant(rng.normal(size=shape)) for shape in [(3, 4), (5, 3)]]
     sent = damp.message_pass(NETWORK, [(m, s * tf.ones_like(m)) for m in means], batch, v)
     keep, n = 0.9, 3.0
-    evidence, window, decoupled = keep / (1 - keep), [], []
+    effective, window, decoupled = keep / (1 - keep), [], []
     for m, (push, precision) in zip(means, sent.messages, strict=True):
-        sharp = 1 / s - evidence * precision
-        back, zero = Gaussian(sharp, sharp * m - evidence * push), tf.zeros_like(m)
+        sharp = 1 / s - effective * precision
+        back, zero = Gaussian(sharp, sharp * m - effective * push), tf.zeros_like(m)
         after = m + push / (precision / (1 - keep) + sharp)  # the window form's, after a minibatch
         window.append(damp.Layer(after, precision / (1 - keep), zero, back))
         decoupled.append(damp.Layer(m, n * precision, zero, back))
     start = damp.State(tuple(window), v, tf.constant(1 / (1 - keep), F64))
     one, _ = damp.step_window(NETWORK, start, batch, damp.Rates(keep))
     start = damp.State(tuple(decoupled), v, tf.constant(n, F64))
-    rates = damp.Rates(1 - 1 / n, gain=0.4, evidence=evidence, momentum=0.8, clip=0.2)
+    rates = damp.Rates(1 - 1 / n, gain=0.4, effective_minibatches=effective, momentum=0.8, clip=0.2)
     two, _ = damp.step_decoupled(NETWORK, start, batch, rates)
     change = [
         [_apart(new.mean, old.mean) for new, old in zip(after.layers, before, strict=True)]
@@ -84,7 +84,7 @@ def cosines() -> pd.DataFrame:
 def count_table() -> pd.DataFrame:
     """How often the estimators count a row, for 784-128-10 by neurons left and rows."""
     rows, neurons = (1_000, 10_000, 60_000), (128, 64, 32, 13)
-    counts = [[recipes.evidence_counts((717, k), 10, n) for n in rows] for k in neurons]
+    counts = [[recipes.row_counts((717, k), 10, n) for n in rows] for k in neurons]
     for k, found in zip(neurons, counts, strict=True):  # the rule as the page gives it
         parameters = sum((above + 1) * below for above, below in pairwise((717, k, 10)))
         rule = np.clip(3 * (parameters / np.array(rows)) ** (2 / 3), 1, 15)

@@ -287,7 +287,16 @@ def standings(study: Study, score: str, names: Sequence[str]) -> str:
             continue
         standing = study.against(OWN, name, score, more_is_better=True)
         parts.setdefault(WORDS[standing], []).append(label(name))
-    return " and ".join(f"{word} {', '.join(names)}" for word, names in parts.items())
+    return ", and ".join(f"{word} {_listed(names)}" for word, names in parts.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    >>> _listed(["digits", "clothes", "prices"])
+    'digits, clothes and prices'
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def results(study: Study) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the post on Bayesian networks says, each claim that can be tested."""
+"""What the post on Bayesian neural networks says, each claim that can be tested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the post on Bayesian networks says of their mathematics, each claim that can be tested."""
+"""What the post on Bayesian neural networks says of their mathematics, each testable claim."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emtdamp.baselines.bayes_by_backprop import VariationalConv2D
 from emtdamp.study import pages, runs
 from emtdamp.study.claims import Claim
 
-POST = "post on Bayesian networks"
+POST = "post on Bayesian neural networks"
 MEAN, SD, Y = 0.3, 0.5, 1.0  # q = N(0.3, 0.5^2), w ~ N(0, 1), one datum y = 1 ~ N(w, 1)
 
 
