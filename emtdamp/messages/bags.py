@@ -57,11 +57,11 @@ class BagNetwork(Network):
         x, spread, some = _pooled(w, var, member, weights[1])
         rest = Batch(x, batch.y, batch.weight)
         upper = damp.message_pass(self, weights[2:], rest, noise, var=spread)
-        assert upper.inputs is not None  # x has a variance
-        down = pooling.backward(w, var, member, upper.inputs)
+        (above,) = upper.inputs
+        down = pooling.backward(w, var, member, above)
         count = tf.matmul(member, batch.weight[:, None], transpose_a=True)
         first = layers.to_weights(own, None, m, down.gradient, down.curvature, count, None)
-        precision, shift = upper.inputs
+        precision, shift = above
         empty = batch.weight[:, None] * (1.0 - some)
         push = tf.reduce_sum(empty * (shift - default * precision), 0, keepdims=True)
         second = WeightMessage(push, tf.reduce_sum(empty * precision, 0, keepdims=True))

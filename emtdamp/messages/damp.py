@@ -161,7 +161,7 @@ class MessagePass(NamedTuple):
     memory: Memory
     output: Output
     healthy: tf.Tensor
-    inputs: Gaussian | None = None  # the message to x, (B, N-1), where x has a variance
+    inputs: tuple[Gaussian, ...] = ()  # where x has a variance one, the message to x, (B, N-1)
 
 
 def propagate(
@@ -229,7 +229,7 @@ def message_pass(
             unit = network.activation(ws[number - 1], vs[number - 1], above[-1])
             g, gam = unit.gradient, unit.curvature
     memory = Memory(traces[::-1], above[::-1])
-    inputs = None if var is None else layers.to_inputs(xs[0], *weights[0], g, gam, None)
+    inputs = () if var is None else (layers.to_inputs(xs[0], *weights[0], g, gam, None),)
     return MessagePass(messages[::-1], memory, output, tf.stack(flags[::-1]), inputs)
 
 
