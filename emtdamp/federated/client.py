@@ -24,6 +24,10 @@ from emtdamp.training.recipe import SMALL, Data, Recipe
 class Held:
     """Module B of a client: its state is the layers' priors, the server's, and stays as it came."""
 
+    def groups(self, shapes):
+        """As `GroupPrior.groups`."""
+        return [rows - 1 for rows, _ in shapes]
+
     def step(self, state, messages, keep):
         """As `GroupPrior.step`."""
         return state, state, ()
