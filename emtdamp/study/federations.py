@@ -40,6 +40,7 @@ COLUMNS = (
 HELD_BACK = 5  # of a client's rows for targets, every fifth, for the variance of the noise
 CLIENTS = {"mnist": 10, "boston": 5}  # of the study, and its
 ROUNDS = {"mnist": 10, "boston": 100}
+OUR_BATCH = {True: 100, False: 10}  # rows of EM-TDAMP's minibatch of classes, and of Boston's few
 KINDS: dict[str, type[Adam]] = {
     "fedavg": Adam,
     "fedavg, gradual": Gradual,
@@ -171,14 +172,13 @@ def curve(
     """
     parts = partition(kind, task.y, clients, seed)
     if method in ("em-tdamp", "em-tdamp, plain"):
-        hidden, batch = contests.NETWORKS[bool(task.classes)]
         settings = Federation(
-            hidden=(hidden,),
+            hidden=contests.NETWORKS[bool(task.classes)][:1],
             outputs=task.classes or 1,
             classes=bool(task.classes),
             rounds=rounds,
             passes=passes,
-            batch_size=batch,
+            batch_size=OUR_BATCH[bool(task.classes)],
             sparsity=round(1 - kept / 100, 6),
             rule="plain" if method.endswith("plain") else "counted",
             seed=seed,
