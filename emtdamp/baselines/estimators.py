@@ -65,6 +65,9 @@ PARAMETERS = """
         Which columns of X, and which neurons of each hidden layer, are left.
     noise_variance_ : float or array
         Of regressions, in units of y squared.
+    folds_ : list of Fold
+        Of regressions, the networks that have measured the noise, each with the fifth of the rows
+        that it was trained without, all in scaled units.
     history_ : list of dict
         One an epoch: mean training loss (AMP: log Z), active groups, seconds.
     n_iter_ : int
@@ -72,7 +75,7 @@ PARAMETERS = """
 """
 
 
-class _Fold(NamedTuple):
+class Fold(NamedTuple):
     """A network trained without some rows: these rows, scaled, and the network in scaled units."""
 
     x: np.ndarray
@@ -297,7 +300,7 @@ class BaselineRegressor(RegressorMixin, _Baseline):
         return ((y - self._y_units.center) / self._y_units.scale)[:, None], 1
 
     def _with_noise(self, network, method, problem):
-        self._folds: list[_Fold] = []
+        self.folds_: list[Fold] = []
         if isinstance(method, AMP):
             return network
         if len(problem.x) < FOLDS:
@@ -308,23 +311,23 @@ class BaselineRegressor(RegressorMixin, _Baseline):
         for number, (rows, held_out) in enumerate(folds.split(problem.x)):
             less = problem._replace(rows=rows, seed=(problem.seed + number + 1) % 2**31)
             trained, _ = method.train(less)
-            self._folds.append(_Fold(problem.x[held_out], problem.y[held_out], trained))
+            self.folds_.append(Fold(problem.x[held_out], problem.y[held_out], trained))
         return self._measured(network)
 
     def _measured(self, network: GaussianNetwork) -> GaussianNetwork:
         """The network with the noise of the rows held out."""
-        if not self._folds:
+        if not self.folds_:
             return network
         squares = []
-        for fold in self._folds:
+        for fold in self.folds_:
             mean, var = fold.network.propagate(fold.x)
             squares.append((mean - fold.y) ** 2 - var)
         return replace(network, noise=max(float(np.mean(np.concatenate(squares))), 1e-12))
 
     def _repruned(self, keep):
-        folds = [f._replace(network=keep_largest(f.network, keep)) for f in self._folds]
+        folds = [f._replace(network=keep_largest(f.network, keep)) for f in self.folds_]
         other = copy(self)
-        other._folds = folds
+        other.folds_ = folds
         return other._measured(keep_largest(self._scaled, keep))
 
     def _set_network(self, network):

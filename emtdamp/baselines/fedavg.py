@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from emtdamp.baselines.compiled import Plan, Program
-from emtdamp.baselines.methods import Adam, Problem
+from emtdamp.baselines.methods import Adam, Problem, check_share
 from emtdamp.baselines.variational import BayesByBackprop
 from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.federated.aggregation import geometric_average
@@ -55,6 +55,8 @@ class FedAvg:
         rule: of averaging numbers by shares of the rows. "mean": each by itself (of Bayes by
             Backprop means and rhos). "geometric": Gaussians q_k^(a_k) multiplied, means weighted
             by precision (`federated.aggregation`); of Bayes by Backprop only.
+        momentum: in [0, 1), share of the last round's step that the server goes again (Hsu et al.
+            2019).
 
     Raises UsageError for other settings.
     """
@@ -62,8 +64,10 @@ class FedAvg:
     method: Adam
     passes: int = 1
     rule: Rule = "mean"
+    momentum: float = 0.0
 
     def __post_init__(self):
+        check_share(self, "momentum")
         if not isinstance(self.passes, int) or self.passes < 1:
             raise UsageError(f"passes={self.passes!r}; give a whole number of at least 1")
         if self.rule not in get_args(Rule):
@@ -103,6 +107,7 @@ class FedAvg:
         whole = _parameters(network)
         self.method.begin(network, problem, rng)
         weights, scored = network.model.get_weights(), 0
+        moved = [np.zeros_like(w) for w in weights]
         if _parameters(network) < whole:
             scored = 4 * len(held) * (whole + int(groups[keep < groups].sum()))
         for number in range(rounds):
@@ -121,8 +126,12 @@ class FedAvg:
             # down and up, before the server drops
             size = 2 * len(held) * 4 * (1 + gaussians) * _parameters(network)
             size += scored * (number == 0)
-            weights = average(self.rule, _names(network), found, [len(part) for part in held])
-            network.model.set_weights(weights)
+            middle = average(self.rule, _names(network), found, [len(part) for part in held])
+            moved = [
+                new - old + self.momentum * last
+                for new, old, last in zip(middle, weights, moved, strict=True)
+            ]
+            network.model.set_weights([w + step for w, step in zip(weights, moved, strict=True)])
             network.drop(tf.constant(plan.keep[last - 1], tf.int32))
             network.set_masks([mask.numpy() for mask in network.masks])
             weights = network.model.get_weights()

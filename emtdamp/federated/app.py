@@ -49,8 +49,8 @@ LOG = logging.getLogger("flwr.emtdamp")  # where Flower's own lines go
 NAME = "arrays"
 Report = Callable[[Server, Info], None]
 # Of the app, beside the settings: clients to wait for, seconds that a round waits for answers,
-# and the server's folder.
-APP = {"clients": 0, "patience": 3600.0, "out": ""}
+# the server's folder, and the files of nodes that are not told theirs.
+APP = {"clients": 0, "patience": 3600.0, "out": "", "rows": ""}
 
 
 def pack(arrays: Arrays) -> RecordDict:
@@ -108,13 +108,17 @@ def client_app(made: Callable[[Context], Client]) -> ClientApp:
 def of_node(context: Context) -> Client:
     """The client of a machine: `--node-config 'client=0 rows="rows.npz"'`, a file of x and y.
 
-    Raises UsageError where one of them is missing or no such file.
+    A simulated node has a `partition-id` instead, and its file is the run's `rows` with that number
+    for {client}. Raises UsageError where number or file are missing, or no such file is there.
     """
     given = context.node_config
-    number, path = given.get("client"), str(given.get("rows", ""))
+    number = given.get("client", given.get("partition-id"))
+    path = str(given.get("rows") or context.run_config.get("rows", ""))
+    path = path.replace("{client}", str(number))
     if not isinstance(number, int) or isinstance(number, bool) or number < 0 or not path:
         raise UsageError(
             f"this node has {dict(given)}; start it with --node-config 'client=0 rows=\"FILE.npz\"'"
+            ", or simulate it with --run-config 'rows=\"FOLDER/rows{client}.npz\"'"
         )
     try:
         with Path(path).open("rb") as raw:

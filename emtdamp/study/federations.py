@@ -34,11 +34,13 @@ from emtdamp.study import contests, runs
 
 TABLE = Path(__file__).parents[1] / "baselines" / "fedavg.csv"
 COLUMNS = (
-    "data", "partition", "passes", "kept", "method", "standardize", "rule", "error", "nll"
+    "data", "partition", "passes", "kept", "method", "standardize", "rule", "momentum", "error",
+    "nll",
 )  # fmt: skip
 HELD_BACK = 5  # of a client's rows for targets, every fifth, for the variance of the noise
 CLIENTS = {"mnist": 10, "boston": 5}  # of the study, and its
 ROUNDS = {"mnist": 10, "boston": 100}
+OUR_BATCH = {True: 100, False: 10}  # rows of EM-TDAMP's minibatch of classes, and of Boston's few
 KINDS: dict[str, type[Adam]] = {
     "fedavg": Adam,
     "fedavg, gradual": Gradual,
@@ -170,14 +172,13 @@ def curve(
     """
     parts = partition(kind, task.y, clients, seed)
     if method in ("em-tdamp", "em-tdamp, plain"):
-        hidden, batch = contests.NETWORKS[bool(task.classes)]
         settings = Federation(
-            hidden=(hidden,),
+            hidden=contests.NETWORKS[bool(task.classes)][:1],
             outputs=task.classes or 1,
             classes=bool(task.classes),
             rounds=rounds,
             passes=passes,
-            batch_size=batch,
+            batch_size=OUR_BATCH[bool(task.classes)],
             sparsity=round(1 - kept / 100, 6),
             rule="plain" if method.endswith("plain") else "counted",
             seed=seed,
@@ -225,10 +226,11 @@ class Candidate(NamedTuple):
     method: Adam
     standardize: bool = True
     rule: Rule = "mean"
+    momentum: float = 0.0  # the server's
 
     @property
     def federated(self) -> FedAvg:
-        return FedAvg(self.method, self.passes, self.rule)
+        return FedAvg(self.method, self.passes, self.rule, self.momentum)
 
     def key(self) -> tuple[str, ...]:
         """As in the table."""
@@ -236,7 +238,7 @@ class Candidate(NamedTuple):
 
 
 def _key(row: dict[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in COLUMNS[:7])
+    return tuple(row[name] for name in COLUMNS[:8])
 
 
 def candidates() -> Iterator[Candidate]:
@@ -250,6 +252,12 @@ def candidates() -> Iterator[Candidate]:
     for rate in (3e-3, 1e-2, 2e-2):
         yield mnist("dirichlet:0.3", 1, 100, Adam(rate))
         yield mnist("iid", 3, 100, Adam(rate))
+    for rate, momentum in ((1e-2, 0.3), (1e-2, 0.6), (5e-3, 0.6), (1e-2, 0.9)):
+        yield mnist("iid", 1, 100, Adam(rate), momentum=momentum)
+    for momentum in (0.3, 0.6):
+        yield mnist("dirichlet:0.3", 1, 100, Adam(1e-2), momentum=momentum)
+    for rate, momentum in ((3e-3, 0.6), (1e-2, 0.3)):
+        yield mnist("iid", 3, 100, Adam(rate), momentum=momentum)
     for rate, end in ((5e-3, 0.4), (1e-2, 0.4), (2e-2, 0.4), (4e-2, 0.4), (1e-2, 0.6)):
         yield mnist("iid", 1, 50, Gradual(rate, end_at=end))
     for rate, penalty in ((5e-3, 0.1), (1e-2, 0.03), (1e-2, 0.1), (1e-2, 0.3), (2e-2, 0.1)):

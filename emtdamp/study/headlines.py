@@ -89,7 +89,7 @@ def _groups(groups: str, where: str) -> str:
 def at_sizes(standings: Iterable[claims.Standing]) -> str:
     """How many sizes have each standing, as "ahead at 6 sizes and level at 4"."""
     parts = contests.counted(standings).replace(" on ", " at ").split(", ")
-    parts[0] += " sizes"
+    parts[0] += " size" if parts[0].endswith(" 1") else " sizes"
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 

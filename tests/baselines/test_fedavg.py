@@ -37,6 +37,23 @@ def test_a_round_of_one_client_is_the_training_of_all_rows(method, rule, keep):
     assert np.array_equal(found.active[1], alone.active[1]) and found.active[1].sum() == keep
 
 
+def test_momentum_goes_the_last_rounds_step_again():
+    parts = np.array_split(np.arange(90), 3)
+    ends = {}
+    for momentum in (0.0, 0.3, 0.6):
+        rounds = []
+        method = FedAvg(Adam(1e-2, "constant"), momentum=momentum)
+        method.train(problem(), parts, lambda _, network, seen=rounds: seen.append(network.mean))
+        ends[momentum] = rounds
+    for layer in range(2):
+        plain, some, more = (ends[m][1][layer] for m in (0.0, 0.3, 0.6))
+        assert_allclose(ends[0.6][0][layer], ends[0.0][0][layer], atol=1e-6)  # no last round yet
+        assert_allclose(more - plain, 2 * (some - plain), atol=1e-5)
+        assert abs(more - plain).max() > 1e-3
+    with pytest.raises(UsageError, match=r"momentum=1; give a number at least 0 and below 1"):
+        FedAvg(Adam(), momentum=1)
+
+
 def test_targets_are_learnt_too():
     given = problem()
     given = given._replace(y=given.x[:, :1].astype(np.float32), outputs=1)

@@ -216,6 +216,12 @@ def test_a_node_reads_its_rows(tmp_path):
     found = app.of_node(Context(1, 0, {"client": 1, "rows": str(path)}, RecordDict(), CONFIG))
     assert found.number == 1 and found.settings == SETTINGS
     assert_array_equal(found.x, x)
+    path.rename(tmp_path / "rows1.npz")  # a simulated node knows its number only
+    simulated = CONFIG | {"rows": str(tmp_path / "rows{client}.npz")}
+    node = {"partition-id": 1, "num-partitions": 2}
+    found = app.of_node(Context(1, 0, node, RecordDict(), simulated))
+    assert found.number == 1 and found.settings == SETTINGS
+    assert_array_equal(found.x, x)
     np.savez(path, x=x)
     with pytest.raises(UsageError, match=r"give an \.npz of x, y"):
         app.of_node(Context(1, 0, {"client": 1, "rows": str(path)}, RecordDict(), CONFIG))

@@ -66,13 +66,6 @@ class Study:
     def seeds(self, case: str) -> int:
         return int(self.rows[self.rows["case"] == case]["seed"].nunique())
 
-    def bytes_each(self, method: str) -> float:
-        """Bytes a parameter: twice as many where it has a variance."""
-        size, numbers = (
-            self.mean(FEW, method, WHOLE[FEW], score) for score in ("bytes", "parameters")
-        )
-        return size / numbers
-
     def others(self, case: str, neurons: int) -> list[str]:
         """What EM-TDAMP is compared with; with all neurons kept AMP is the same fit."""
         whole = neurons == WHOLE[case]
@@ -129,24 +122,11 @@ class Study:
 
 
 def curves(study: Study, case: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Kilobytes of the weights and test error by method, small networks first.
-
-    With 60,000 digits those of pruned networks come from the study of groups, which has more seeds.
-    """
+    """Kilobytes of the weights and test error by method, small networks first."""
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    if case == MANY:
-        groups: Any = pages.study("mnist-groups").query("groups == 'hidden'")
-        kept = groups["levels"].iloc[0].split()
-        mean = groups.groupby("method", sort=False).mean(numeric_only=True)
-        for name in mean.index.intersection(study.methods(FEW, WHOLE[FEW])):
-            numbers, error = (
-                mean.loc[name, [f"{score}_at_{k}" for k in kept]].to_numpy(float)
-                for score in ("parameters", "error")
-            )
-            found[name] = (study.bytes_each(name) * numbers / 1000, error)
     for name in methods.METHODS | methods.UNCERTAIN:
         sizes = [n for n in study.sizes(case)[::-1] if name in study.methods(case, n)]
-        if sizes and name not in found:
+        if sizes:
             size, error = (
                 np.array([study.mean(case, name, n, score) for n in sizes])
                 for score in ("bytes", "error")

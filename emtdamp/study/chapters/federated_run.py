@@ -108,6 +108,7 @@ def settings() -> pd.DataFrame:
             "Passes": row["passes"],
             "Kept, %": row["kept"],
             "Method": row["method"] + ("" if row["rule"] == "mean" else f", {row['rule']} mean"),
+            "Server's momentum": row["momentum"],
             "Inputs": "standardised" if row["standardize"] == "True" else "as they are",
             "Error": f"{100 * float(row['error']):.2f} %"
             if row["data"] == "mnist"
