@@ -259,7 +259,6 @@ def numbers(study: Study) -> dict[str, Any]:
         "kilobytes_ours": f"{sent[0]:.0f}",
         "kilobytes_theirs": f"{sent[1]:.0f}",
         "seeds": len(study.of(OURS)),
-        "chance": "" if len(study.of(OURS)) > 1 else "; with one, differences may be chance",
         "to_limit": to_limit(study),
         "on_the_way": on_the_way(study),
         "dropped": dropped(study),
