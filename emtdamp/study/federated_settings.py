@@ -64,8 +64,12 @@ def with_change(change: str, **settings: Any) -> Federation:
     0.8
     """
     pairs = (part.split("=") for part in change.split(" ") if part)
-    tuned = Tuned()._replace(**{name: float(value) for name, value in pairs})
-    return type("Federation", (Federation,), {"tuned": tuned})(**settings)
+    changed = Tuned()._replace(**{name: float(value) for name, value in pairs})
+
+    class Changed(Federation):
+        tuned = changed
+
+    return Changed(**settings)
 
 
 def table() -> list[dict[str, str]]:
