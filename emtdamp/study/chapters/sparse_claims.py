@@ -153,20 +153,14 @@ def _fronts(found: Fronts) -> list[pages.Claim]:
                 source=SLIDES,
             )
         )
-        for other in ("l1", "ivon"):
-            theirs = sparse.at(methods[other], weights)
-            made.append(
-                pages.versus(
-                    f"{label}, {share} pruned: Vadam + ARD beside {sparse.LABELS[other]}",
-                    reported="compared, no number",
-                    ours=f"error {few.mean():.1%} against {theirs.mean():.1%}",
-                    standing=pages.compare(few, theirs, paired=True).standing,
-                    why="paired by split, two standard errors",
-                    source=SLIDES if other == "l1" else BOOK,
-                )
-            )
+        where = f"{label}, {share} pruned"
+        for other, source in (("l1", SLIDES), ("ivon", BOOK)):
+            made.append(_beside(methods, "vadam", other, weights, f"{where}: Vadam + ARD", source))
         if OURS in methods:
-            made += _ours(methods, weights, f"{label}, {share} pruned")
+            made += [
+                _beside(methods, OURS, other, weights, f"{where}: EM-TDAMP", BOOK)
+                for other in sparse.SINGLE
+            ]
     few = 1 - sparse.at(found["iris"]["vadam"], SPARSE["iris"])
     made.append(
         pages.goal(
@@ -194,22 +188,19 @@ def _fronts(found: Fronts) -> list[pages.Claim]:
     return made
 
 
-def _ours(methods: dict[str, Found], weights: int, where: str) -> list[pages.Claim]:
-    """EM-TDAMP of single weights beside each of the others."""
-    made, ours = [], sparse.at(methods[OURS], weights)
-    for other in sparse.SINGLE:
-        theirs = sparse.at(methods[other], weights)
-        made.append(
-            pages.versus(
-                f"{where}: EM-TDAMP beside {sparse.LABELS[other]}",
-                reported="not compared",
-                ours=f"error {ours.mean():.1%} against {theirs.mean():.1%}",
-                standing=pages.compare(ours, theirs, paired=True).standing,
-                why="paired by split, two standard errors",
-                source=BOOK,
-            )
-        )
-    return made
+def _beside(
+    methods: dict[str, Found], one: str, other: str, weights: int, what: str, source: str
+) -> pages.Claim:
+    """One method's error beside another's, with so many weights left."""
+    ours, theirs = (sparse.at(methods[name], weights) for name in (one, other))
+    return pages.versus(
+        f"{what} beside {sparse.LABELS[other]}",
+        reported="compared, no number" if one == "vadam" else "not compared",
+        ours=f"error {ours.mean():.1%} against {theirs.mean():.1%}",
+        standing=pages.compare(ours, theirs, paired=True).standing,
+        why="paired by split, two standard errors",
+        source=source,
+    )
 
 
 def glued(found: Fronts) -> dict[str, str | int]:
