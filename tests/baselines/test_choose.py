@@ -1,5 +1,6 @@
 """The table of settings tried holds what the module says was tried, and the defaults its best."""
 
+import numpy as np
 import pytest
 
 from emtdamp.baselines import (
@@ -11,6 +12,7 @@ from emtdamp.baselines import (
     Magnitude,
     choose,
 )
+from emtdamp.baselines.estimators import Fold
 from emtdamp.errors import UsageError
 
 pytestmark = pytest.mark.slow
@@ -56,3 +58,21 @@ def test_a_method_with_all_its_settings_is_given_its_inputs():
         choose.best("boston", Adam(4.0), 10)
     with pytest.raises(UsageError, match="no Gradual was tried"):
         choose.best("boston", Gradual, 10)
+
+
+def test_boston_is_scored_by_held_out_errors_whatever_the_weights_variance(monkeypatch):
+    class Sure:
+        def propagate(self, x):
+            return np.zeros((len(x), 1)), np.full((len(x), 1), 0.9)
+
+    class Fitted:
+        def __init__(self, *_, **__):
+            self.folds_ = [Fold(np.zeros((n, 2)), np.full((n, 1), 2.0), Sure()) for n in (3, 5)]  # pyright: ignore
+            self.noise_variance_ = 0.1
+
+        def fit(self, *_):
+            return self
+
+    monkeypatch.setattr(choose, "BaselineRegressor", Fitted)
+    setting = choose.Setting(BayesByBackprop(), standardize=True)
+    assert choose.score(choose.Candidate("boston", setting, 220)) == [4.0] * 5
