@@ -16,7 +16,7 @@ Rule = Literal["counted", "plain"]
 
 
 class Tuned(NamedTuple):
-    """What was chosen on held-out rows of MNIST (`study.federated_settings` runs others).
+    """What was chosen on held-out rows of MNIST (`study.federated_settings` has what was tried).
 
     Steps are few, so a client's gain is high from the start, and its momentum low. The average of
     several clients has less noise than each of them: in the first rounds it may move further, later

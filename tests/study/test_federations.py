@@ -9,7 +9,8 @@ import pytest
 from emtdamp.baselines.fedavg import FedAvg
 from emtdamp.baselines.methods import Adam
 from emtdamp.errors import UsageError
-from emtdamp.study import federations, runs
+from emtdamp.federated.settings import Federation
+from emtdamp.study import federated_settings, federations, runs
 from emtdamp.study.chapters import federated_run
 
 
@@ -22,6 +23,15 @@ def test_every_setting_in_the_table_is_one_that_is_tried():
         assert type(found.method) is federations.KINDS[method]
     with pytest.raises(UsageError, match="was not tried on boston"):
         federations.best("fedavg, variational", "boston", "iid", 1)
+
+
+def test_every_trial_of_our_constants_is_in_its_table():
+    tried = [each.key() for each in federated_settings.trials()]
+    rows = [tuple(row.values())[:5] for row in federated_settings.table()]
+    assert sorted(rows) == sorted(tried) and len(set(tried)) == len(tried)
+    changed = federated_settings.with_change("clip=0.05 warmup=10", rounds=3)
+    assert changed.tuned == Federation.tuned._replace(clip=0.05, warmup=10)
+    assert changed.recipe(60_000, 10, 700).schedule.clip == 0.05
 
 
 @pytest.mark.slow

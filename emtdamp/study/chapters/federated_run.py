@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from emtdamp.errors import UsageError
-from emtdamp.study import federations, plots, runs
+from emtdamp.study import federated_settings, federations, plots, runs
 
 SCORES = ("error", "nll", "bytes")
 
@@ -116,4 +116,21 @@ def settings() -> pd.DataFrame:
             "NLL": f"{float(row['nll']):.3f}" if row["nll"] else "",
         }
         for row in federations.table()
+    )
+
+
+def own_settings() -> pd.DataFrame:
+    """EM-TDAMP's constants over clients: those used, and each changed alone."""
+    return pd.DataFrame(
+        {
+            "Rows": row["partition"],
+            "Kept, %": row["kept"],
+            "Changed": row["change"] or "nothing",
+            "Seed": row["seed"],
+            "Round 1, %": f"{100 * float(row['error_1']):.2f}",
+            "Round 5, %": f"{100 * float(row['error_5']):.2f}",
+            "Round 10, %": f"{100 * float(row['error']):.2f}",
+            "NLL": f"{float(row['nll']):.3f}",
+        }
+        for row in federated_settings.table()
     )
