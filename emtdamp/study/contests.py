@@ -60,18 +60,6 @@ def against_all(
     return found
 
 
-def untried(names: Iterable[str], form: str = "; {}") -> str:
-    """What to add to a sentence on a study's methods: that the nearest rival is none, or nothing.
-
-    >>> untried(["em-tdamp", "adam"]), untried(["bayes by backprop"])
-    ('; Bayes by Backprop is not among them', '')
-    """
-    nearest = "bayes by backprop"
-    if nearest in set(names):
-        return ""
-    return form.format(f"{METHODS[nearest].label} is not among them")
-
-
 def with_cases(study: pd.DataFrame) -> pd.DataFrame:
     """A study of rounds with a column `case`: the method, and 50 or 100, what it keeps."""
     kept = np.where(study["followed"] < 100, " 50", " 100")

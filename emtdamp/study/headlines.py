@@ -82,7 +82,6 @@ def _groups(groups: str, where: str) -> str:
     return (
         f"Beside all measured methods that follow gradients, with {kept[0]} to {kept[-1]} % of the"
         f" {where} kept: its test error is {error}; its likelihood is {nll}."
-        + contests.untried(study["method"], " {}.")
     )
 
 
@@ -160,7 +159,6 @@ def last_pass() -> str:
         f" {standing('em-tdamp, window 100', 'error')} it."
         f" Its negative log-likelihood, {ours['nll']:.4f}, is"
         f" {standing('em-tdamp 100', 'nll')} theirs, {best['nll']:.4f} at best."
-        + contests.untried(study["method"], " {}.")
     )
 
 
@@ -206,7 +204,7 @@ def boston_pruned() -> str:
         f"On house prices, with {kept[0]} to {kept[-1]} % of the neurons kept, EM-TDAMP is, beside"
         f" all other methods, {at_sizes(standings.values())}. With half of the neurons its"
         f" normalised squared error is {nmse['em-tdamp']:.3f}, that of {methods.label(best)}"
-        f" {nmse[best]:.3f}." + contests.untried(ends.index, " {}.")
+        f" {nmse[best]:.3f}."
     )
 
 

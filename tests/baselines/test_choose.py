@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from emtdamp.baselines import (
+    IVON,
     Adam,
     BayesByBackprop,
     Gradual,
@@ -24,7 +25,9 @@ def test_the_table_has_every_candidate():
     assert set(tried) == {candidate.key() for candidate in choose.candidates()}
 
 
-@pytest.mark.parametrize("kind", [Adam, Magnitude, GroupLasso, GroupSNIP, Gradual, BayesByBackprop])
+@pytest.mark.parametrize(
+    "kind", [Adam, Magnitude, GroupLasso, GroupSNIP, Gradual, BayesByBackprop, IVON]
+)
 def test_defaults_are_the_best_of_the_table(kind):
     scores = {
         row["method"]: float(row["score"])

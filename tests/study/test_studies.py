@@ -252,12 +252,13 @@ def test_a_round_from_the_study_of_federations():
     assert found["nll"] == pytest.approx(row["nll_1"], rel=0.03)
 
 
-def test_a_split_of_boston_from_the_study_of_federations():
-    study = pages.study("federated").query("data == 'boston' and kept == 50")
-    row, task = study[study["method"] == "fedavg, group snip"].iloc[0], runs.boston(3)
-    how = int(row["clients"]), int(row["rounds"]), int(row["passes"]), 50.0, int(row["seed"]) + 3
-    found = federations.curve("fedavg, group snip", task, "iid", *how).iloc[-1]
+# Adam's float32 rounds differently on another processor, and a hundred rounds make much of it
+@pytest.mark.parametrize("method, rel", [("em-tdamp", 0.01), ("fedavg", 0.1)])
+def test_a_split_of_boston_from_the_study_of_federations(method, rel):
+    study = pages.study("federated").query("data == 'boston' and kept == 100")
+    row, task = study[study["method"] == method].iloc[0], runs.boston(3)
+    how = int(row["clients"]), int(row["rounds"]), int(row["passes"]), 100.0, int(row["seed"]) + 3
+    found = federations.curve(method, task, "iid", *how).iloc[-1]
     worst = np.sum((task.y_test - task.y.mean()) ** 2)
-    # another processor's rounding grows over a hundred rounds
-    assert found["error"] * worst == pytest.approx(row["squares_split_3"], rel=0.1)
+    assert found["error"] * worst == pytest.approx(row["squares_split_3"], rel=rel)
     assert found["bytes"] == pytest.approx(row["bytes_100"])

@@ -236,9 +236,6 @@ def in_text(study: Study) -> dict[str, claims.Scalar]:
     found |= {f"seeds_{case.split()[0]}": study.seeds(case) for case in study.cases}
     found["prices_best_25"] = short(study.best(PRICES, 25, "rmse", study.methods(PRICES, 25)))
     found |= {f"prices_{n}": study.against_all(PRICES, n, "rmse") for n in (50, 25)}
-    for case in (MANY, PRICES):
-        names = [name for name in study.methods(case, WHOLE[case]) if name != OWN]
-        found[f"others_{case.split()[0]}"] = ", ".join(map(short, names))
     found["rows"] = len(everything(study))
     found |= {f"budget_{case.split()[0]}": _best_within(study, case, 200) for case in (FEW, MANY)}
     return found | {"answer": _best_within(study, FEW, 100)}

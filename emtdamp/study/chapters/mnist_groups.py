@@ -196,7 +196,7 @@ def claims(groups: Groups) -> list[pages.Claim]:
                 ours=f"{counted}, of {len(standings)} levels",
                 holds=set(standings.values()) == {"ahead"},
                 why=f"two standard errors of the difference, {groups.seeds} seeds,"
-                f" {len(groups.kept)} levels" + contests.untried(groups.of(kind)["method"]),
+                f" {len(groups.kept)} levels",
                 source="paper's abstract",
             )
         ]

@@ -317,8 +317,7 @@ def claims(rounds: Rounds) -> list[pages.Claim]:
             ours=f"{of.loc[f'{method} 100', end]:{digits}} against"
             f" {of.loc[rounds.rivals, end].min():{digits}}",
             standing=rounds.standing(f"{method} 100", rounds.rivals, score, end),
-            why=f"{rule}, all neurons kept; the abstract: better test performance"
-            + contests.untried(rounds.runs["method"]),
+            why=f"{rule}, all neurons kept; the abstract: better test performance",
         )
         for form, method in FORMS.items()
         for text, score, of, digits in [
@@ -333,7 +332,7 @@ def claims(rounds: Rounds) -> list[pages.Claim]:
             ours=f"{error.loc[f'{method} 50', end]:.2%} against"
             f" {error.loc[rounds.pruned, end].min():.2%}",
             standing=rounds.standing(f"{method} 50", rounds.pruned, "error", end),
-            why=f"test error, {rule}" + contests.untried(rounds.runs["method"]),
+            why=f"test error, {rule}",
         )
         for form, method in FORMS.items()
     ]

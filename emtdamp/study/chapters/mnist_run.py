@@ -69,6 +69,8 @@ def _others(method: Any) -> str:
         parts.append(f"{method.batches} minibatches scored")
     if hasattr(method, "kl_weight"):
         parts.append(f"KL times {method.kl_weight:g}, prior sd {method.prior_sd:g}")
+    if hasattr(method, "first_curvature"):
+        parts.append(f"first curvature {method.first_curvature:g}")
     return ", ".join(parts)
 
 

@@ -212,7 +212,9 @@ def glued(found: Fronts) -> dict[str, str | int]:
         "musk_dense": f"{replicas.size(musk.architecture) - _defaults(musk):,}",
         "defaults": _defaults(musk),
     }
-    values |= dict.fromkeys(["ours_musk", *(f"ours_{m}" for m in sparse.SINGLE)], "not shown")
+    for task in SPARSE:
+        ours = [f"ours_{task}", *(f"ours_{task}_{m}" for m in sparse.SINGLE)]
+        values |= dict.fromkeys(ours, "not shown")
     pairs = [(task, other) for task in SPARSE for other in ("l1", "ivon")]
     if not sparse.complete(found):
         names = [f"{m}_{t}" for t in SPARSE for m in sparse.SINGLE]
@@ -224,10 +226,11 @@ def glued(found: Fronts) -> dict[str, str | int]:
         values |= {f"{m}_{task}": f"{e.mean():.1%}" for m, e in errors.items()}
     for task, other in pairs:
         values[f"{task}_{other}"] = _standing(found[task], "vadam", other, SPARSE[task])
-    if OURS in (musk := found["musk"]):
-        values["ours_musk"] = f"{sparse.at(musk[OURS], SPARSE['musk']).mean():.1%}"
-        for other in sparse.SINGLE:
-            values[f"ours_{other}"] = _standing(musk, OURS, other, SPARSE["musk"])
+    for task, weights in SPARSE.items():
+        if OURS in (here := found[task]):
+            values[f"ours_{task}"] = f"{sparse.at(here[OURS], weights).mean():.1%}"
+            for other in sparse.SINGLE:
+                values[f"ours_{task}_{other}"] = _standing(here, OURS, other, weights)
     values["splits"] = len(found["iris"]["vadam"].error)
     values["musk_splits"] = len(found["musk"]["vadam"].error)
     groups = found["iris"].get("em-tdamp")
