@@ -8,10 +8,10 @@ are: `score` is the mean over `runs` fits, the lower the better. The best on 10,
 standardized, are a method's defaults.
 
 mnist-10000, mnist-50000: networks 784-128-10, trained on that many images from the first on, pruned
-to 64, 32 and 13 neurons (Adam: left dense; all for 30 epochs, and -half: 64 only; -inputs:
-to the same shares of the inputs too); score: negative log-likelihood in nats of training images
-50,000 to 59,999. boston: 13-50-1, pruned to 25 neurons (Adam: left dense), the training
-rows of the first 5 of the 20 splits; score: mean squared error over the variance of y, of the rows
+to 64, 32 and 13 neurons (Adam and IVON: left dense; all for 30 epochs, and -half: 64 only;
+-inputs: to the same shares of the inputs too); score: negative log-likelihood in nats of training images
+50,000 to 59,999. boston: 13-50-1, pruned to 25 neurons (Adam and IVON: left dense), the
+training rows of the first 5 of the 20 splits; score: mean squared error over the variance of y, of the rows
 held out by the five folds that measure the noise variance.
 """
 
@@ -26,6 +26,7 @@ import numpy as np
 
 from emtdamp import datasets, metrics
 from emtdamp.baselines.estimators import BaselineClassifier, BaselineRegressor
+from emtdamp.baselines.ivon_network import IVON
 from emtdamp.baselines.methods import Adam, Gradual, GroupLasso, GroupSNIP, Magnitude, Method
 from emtdamp.baselines.variational import BayesByBackprop
 from emtdamp.errors import UsageError
@@ -35,6 +36,7 @@ COLUMNS = ("data", "method", "standardize", "epochs", "runs", "score")
 SEEDS = {10_000: (0, 1), 50_000: (0,)}
 RATES = {10_000: (2e-3, 3e-3, 5e-3, 1e-2), 50_000: (1e-3, 2e-3, 3e-3, 5e-3)}
 HELD_OUT = 50_000  # MNIST's training images from here on
+DENSE = (Adam, IVON)  # prune at the end if at all, so are scored with all their neurons
 
 
 class Setting(NamedTuple):
@@ -102,15 +104,23 @@ def _methods() -> Iterator[tuple[str, Adam, int]]:
 
 
 def _variational() -> Iterator[tuple[str, Adam, int]]:
-    """Of Bayes by Backprop, which takes three times as long: the rate, where most is gained."""
+    """Gaussians for weights. Bayes by Backprop takes three times as long: the rate gains most."""
     for rate in (5e-3, 1e-2):
         yield "mnist-10000", BayesByBackprop(rate), 10
         yield "mnist-50000", BayesByBackprop(rate), 10
         yield "mnist-50000", BayesByBackprop(rate), 30
-    yield "boston", BayesByBackprop(5e-3), 220
+    for rate in (5e-3, 1e-2):
+        yield "boston", BayesByBackprop(rate), 220
     for rate in (5e-3, 1e-2):
         yield "mnist-50000-inputs", BayesByBackprop(rate), 10
         yield "mnist-50000-inputs-half", BayesByBackprop(rate), 10
+    for rate, curvature in product((0.02, 0.05, 0.1, 0.2), (0.1, 1.0)):
+        for images in RATES:
+            yield f"mnist-{images}", IVON(rate, first_curvature=curvature), 10
+    for rate in (0.3, 0.5):
+        yield "mnist-50000", IVON(rate, first_curvature=1.0), 10
+    for rate, precision in product((0.02, 0.05, 0.1, 0.2, 0.4), (0.1, 1.0, 10.0)):
+        yield "boston", IVON(rate, first_curvature=1.0, precision=precision), 220
 
 
 def candidates() -> Iterator[Candidate]:
@@ -138,7 +148,7 @@ def _mnist(
     x = datasets.scale_images(data.x_train)
     y = data.y_train.astype(int)
     found = []
-    for sparsity, seed in product((0.0,) if type(method) is Adam else sparsities, SEEDS[images]):
+    for sparsity, seed in product((0.0,) if type(method) in DENSE else sparsities, SEEDS[images]):
         model = BaselineClassifier(
             method,
             (128,),
@@ -163,7 +173,7 @@ def _boston(setting: Setting, epochs: int) -> list[float]:
         model = BaselineRegressor(
             method,
             (50,),
-            sparsity=0.0 if type(method) is Adam else 0.5,
+            sparsity=0.0 if type(method) in DENSE else 0.5,
             standardize=standardize,
             epochs=epochs,
             batch_size=50,

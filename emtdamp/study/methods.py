@@ -122,7 +122,7 @@ METHODS = {
         "IVON",
         "#8c2d8c",
         "Shen et al. 2024",
-        baseline=lambda b: b.choose.Setting(b.IVON(), standardize=True),
+        baseline=lambda b: b.IVON,
         at_the_end=True,
     ),
     "amp": Method(
