@@ -235,7 +235,7 @@ def draw_update(found: Neuron) -> None:
         ax.set(yticks=[], xlim=(grid[0], grid[-1]), ylim=(0, None))
         ax.set_ylabel(str(name), fontsize="small")
     axes[0].text(0.03, 0.8, "grey: before", transform=axes[0].transAxes, fontsize="small")
-    axes[0].text(0.03, 0.55, "blue: after", transform=axes[0].transAxes, fontsize="small",
+    axes[0].text(0.03, 0.55, "brown: after", transform=axes[0].transAxes, fontsize="small",
                  color=BELOW)  # fmt: skip
     plt.show()
 
