@@ -120,13 +120,14 @@ def bayes_by_backprop() -> str:
 def first_pass() -> str:
     """After one pass over 60,000 images."""
     study: Any = contests.with_cases(_study("mnist-rounds"))
+    end = int(study["rounds"].max())
     mean = study.groupby("case")["error_1"].mean()
     adam = [case for case in mean.index if case.startswith("adam")]
     best = mean[adam].idxmin()
     raw = best.replace(" standardised", "")
     standing = contests.against(study, "error_1", "em-tdamp 100", adam, by="case")
     text = (
-        "After one pass over 60,000 images EM-TDAMP has"
+        f"After the first of {end} passes over 60,000 images EM-TDAMP has"
         f" {_share(mean['em-tdamp 100'])} error."
         f" It is {WORDS[standing]} the fastest of {len(adam)} schedules of Adam,"
         f" at {_share(mean[best])}."
@@ -258,7 +259,7 @@ def seconds_to_accuracy() -> str:
     ours, adam = (speed.loc[f"to accuracy, {method}"] for method in ("em-tdamp", "adam"))
     whole = [row["seconds"] + row["compiling"] for row in (ours, adam)]
     return (
-        f"To 97.5 % EM-TDAMP takes {ours['seconds']:.2f} seconds, and Keras Adam"
+        f"To an accuracy of 97.5 % EM-TDAMP takes {ours['seconds']:.2f} seconds, and Keras Adam"
         f" {adam['seconds']:.2f} at the fastest schedule that was tried. Where each has to compile"
         f" first, they take {whole[0]:.2f} and {whole[1]:.2f}."
     )
