@@ -81,7 +81,7 @@ def _groups(groups: str, where: str) -> str:
     )
     return (
         f"Beside all measured methods that follow gradients, with {kept[0]} to {kept[-1]} % of the"
-        f" {where} kept: its test error is {error}; its likelihood is {nll}."
+        f" {where} kept: EM-TDAMP's test error is {error}; its likelihood is {nll}."
         + contests.untried(study["method"], " {}.")
     )
 
@@ -155,11 +155,11 @@ def last_pass() -> str:
         return WORDS[contests.against(study, f"{score}_{end}", case, others, by="case")]
 
     return (
-        f"After {end} passes its error, {_share(ours['error'])}, is"
+        f"After {end} passes EM-TDAMP's error, {_share(ours['error'])}, is"
         f" {standing('em-tdamp 100', 'error')} the best of the others, {_share(best['error'])}."
         f" The window form's, {_share(window['error'])}, is"
         f" {standing('em-tdamp, window 100', 'error')} it."
-        f" Its negative log-likelihood, {ours['nll']:.4f}, is"
+        f" EM-TDAMP's negative log-likelihood, {ours['nll']:.4f}, is"
         f" {standing('em-tdamp 100', 'nll')} theirs, {best['nll']:.4f} at best."
         + contests.untried(study["method"], " {}.")
     )
@@ -186,11 +186,12 @@ def boston_whole() -> str:
         gap = claims.compare(five, trees, paired=True, more_is_better=score == "ll")
         words[score], means[score] = WORDS[gap.standing], (five.mean(), trees.mean())
     return (
-        f"On 455 house prices the error of one whole hidden layer is {ours.mean():.2f} thousand"
-        f" dollars. It is {parts[0]} and {parts[1]}. {int(study.loc[deep, 'members'])} posteriors"
-        f" of two layers, mixed and calibrated, have an error of {means['rmse'][0]:.2f} and a"
-        f" log-likelihood of {means['ll'][0]:.2f}. Beside gradient boosting, calibrated too:"
-        f" {words['rmse']} it in error, and {words['ll']} it in likelihood ({means['ll'][1]:.2f})."
+        "On 455 house prices the error of EM-TDAMP with one whole hidden layer is"
+        f" {ours.mean():.2f} thousand dollars. It is {parts[0]} and {parts[1]}."
+        f" {int(study.loc[deep, 'members'])} posteriors of two layers, mixed and calibrated,"
+        f" have an error of {means['rmse'][0]:.2f} and a"
+        f" log-likelihood of {means['ll'][0]:.2f}. They are {words['rmse']} gradient boosting,"
+        f" calibrated too, in error, and {words['ll']} it in likelihood ({means['ll'][1]:.2f})."
     )
 
 
@@ -273,10 +274,10 @@ def small_tables() -> str:
     )
     found = contests.counted(contests.on_tables(study, "mlp").values())
     return (
-        f"On {len(study)} small tables with classes the mean log loss of its defaults is"
-        f" {ours:.3f}, and that of the defaults of scikit-learn's network {mlp:.3f}. Where that"
-        f" network's penalty is cross-validated it has {chosen:.3f}. Table by table beside its"
-        f" defaults, it is {found}."
+        f"On {len(study)} small tables with classes the mean log loss of EM-TDAMP's defaults"
+        f" is {ours:.3f}, and that of the defaults of scikit-learn's network {mlp:.3f}. Where that"
+        f" network's penalty is cross-validated it has {chosen:.3f}. Table by table beside the"
+        f" network's defaults, EM-TDAMP is {found}."
     )
 
 
@@ -338,8 +339,8 @@ def rewritten(readme: str) -> str:
 
     def points(found: re.Match[str]) -> str:
         texts = [HEADLINES[name]() for name in found[2].split()]
-        lines = [textwrap.fill(f"* {text}", 120, subsequent_indent="  ") for text in texts]
-        return found[1] + "\n".join(lines) + "\n" + found[3]
+        wrap = textwrap.TextWrapper(120, subsequent_indent="  ", break_on_hyphens=False)
+        return found[1] + "\n".join(wrap.fill(f"* {text}") for text in texts) + "\n" + found[3]
 
     return MARKED.sub(points, readme)
 
