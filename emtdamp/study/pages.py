@@ -16,6 +16,7 @@ import math
 import os
 import platform
 import re
+import shlex
 import sys
 import time
 import tokenize
@@ -212,7 +213,10 @@ class _Foot:
     @property
     def line(self) -> str:
         command = f".venv/bin/papermill book/{self.name}.ipynb rerun.ipynb"
-        given = (f"-p {name} {value}" for name, value in self.values.items())
+        given = (  # a text is given raw: papermill would read "0" as a number
+            f"-r {name} {shlex.quote(value)}" if isinstance(value, str) else f"-p {name} {value}"
+            for name, value in self.values.items()
+        )
         return " ".join([command, *given])
 
     def __repr__(self) -> str:

@@ -76,3 +76,15 @@ def test_notebook_is_committed_without_outputs(notebook):
             assert cell.outputs == [] and cell.execution_count is None
     assert content.metadata.kernelspec.name == "python3"
     assert set(content.metadata) <= {"kernelspec", "language_info"}
+
+
+def test_no_title_of_a_directive_holds_a_backtick(toc):
+    for name in toc:  # such a line opens no fence, and the page shows its source
+        notebook = BOOK / f"{name}.ipynb"
+        if notebook.exists():
+            cells = nbformat.read(notebook, as_version=4).cells
+            text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        else:
+            text = (BOOK / f"{name}.md").read_text("utf-8")
+        for line in text.splitlines():
+            assert not line.startswith("```{") or "`" not in line.lstrip("`"), (name, line)

@@ -100,7 +100,7 @@ def test_small_tables_are_compared_fold_by_fold(studies):
     for gap, word in [(-0.001, "ahead"), (0.001, "behind")]:  # far less than the spread of folds
         steps = gap * np.array([1.0, 1.1, 0.9, 1.0, 1.0])
         rows[ours] = rows[mlp].to_numpy() + steps
-        assert headlines.small_tables().endswith(f"it is {word} on 10.")
+        assert headlines.small_tables().endswith(f"EM-TDAMP is {word} on 10.")
 
 
 def test_numbers_are_those_of_the_rows(studies):

@@ -1,4 +1,5 @@
 import json
+import shlex
 import sys
 from types import SimpleNamespace
 
@@ -106,6 +107,14 @@ def test_a_page_ends_with_its_parameters_and_the_line_that_runs_it(shell):
     assert "em_iters = 2  # EM <iterations>" in text
     line = ".venv/bin/papermill book/results.ipynb rerun.ipynb -p sparsity 0.5 -p em_iters 2"
     assert line in html and line in text
+
+
+@pytest.mark.parametrize("value", ["10 of 20", "", "7", "it's"])
+def test_the_line_gives_a_text_as_a_shell_and_papermill_read_it(shell, value):
+    start(shell, f"data = {value!r}")
+    (shown,) = run(shell, "page.foot()")
+    words = shlex.split(shown["text/plain"].splitlines()[-1])
+    assert words[-3:] == ["-r", "data", value]
 
 
 def test_claims_are_shown_as_rows_that_can_be_linked_to(shell):

@@ -1,9 +1,10 @@
 """The page `choices`: EM-TDAMP with one setting changed, scored on training images held out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from emtdamp import EMTDAMPClassifier, datasets
 from emtdamp.errors import UsageError
@@ -77,3 +78,16 @@ def scores(setting: str, images: int, neurons: int, em_iters: int, seed: int) ->
         "nll": -float(log_p[np.arange(len(y_held)), y_held].mean()),
         "ece": float(expected_calibration_error(y_held, np.exp(log_p))),
     }
+
+
+def shown(found: Mapping[tuple[int, int], Mapping[str, float]]) -> pd.DataFrame:
+    """`scores` by (images, neurons left), as the page shows them."""
+    rows = {
+        f"{images:,} images, {neurons} neurons left": {
+            "Accuracy, %": f"{100 * row['accuracy']:.2f}",
+            "NLL": f"{row['nll']:.4f}",
+            "ECE": f"{row['ece']:.4f}",
+        }
+        for (images, neurons), row in found.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")

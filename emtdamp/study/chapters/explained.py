@@ -234,8 +234,8 @@ def draw_update(found: Neuron) -> None:
         ax.plot(grid, density(grid, *row.iloc[2:]), color=BELOW, lw=2)
         ax.set(yticks=[], xlim=(grid[0], grid[-1]), ylim=(0, None))
         ax.set_ylabel(str(name), fontsize="small")
-    axes[0].text(0.03, 0.8, "grey: before", transform=axes[0].transAxes, fontsize="small")
-    axes[0].text(0.03, 0.55, "blue: after", transform=axes[0].transAxes, fontsize="small",
+    axes[0].text(0.03, 0.8, "filled: before", transform=axes[0].transAxes, fontsize="small")
+    axes[0].text(0.03, 0.55, "line: after", transform=axes[0].transAxes, fontsize="small",
                  color=BELOW)  # fmt: skip
     plt.show()
 

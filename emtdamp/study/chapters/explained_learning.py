@@ -118,7 +118,7 @@ def draw_tipping(found: Tipping) -> None:
     """Log-odds that a group is in use, and below the weights of the weak and of a useless one."""
     top, bottom = plots.panels(2, 2.9, sharex=True)
     steps = np.arange(1, len(found.log_odds) + 1)
-    colours = ("0.25", BELOW, "0.65", ABOVE)
+    colours = ("0.55", BELOW, "0.55", ABOVE)  # those of the lower panel, the others grey
     for name, values, colour in zip(INPUT_NAMES, found.log_odds.T, colours, strict=True):
         top.plot(steps, values, color=colour, label=name)
     top.axhline(0, color="0.35", ls="--", lw=1)

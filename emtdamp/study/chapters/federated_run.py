@@ -7,9 +7,11 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from emtdamp.errors import UsageError
-from emtdamp.study import federated_settings, federations, plots, runs
+from emtdamp.study import contests, federated_settings, federations, methods, plots, runs
 
 SCORES = ("error", "nll", "bytes")
+DATA = {"mnist": "MNIST", "boston": "Boston"}
+DEALT = {"iid": "evenly", "dirichlet:0.3": "by label"}
 
 
 class Run(NamedTuple):
@@ -103,11 +105,12 @@ def settings() -> pd.DataFrame:
     """All settings of federated averaging that were tried, and what they did."""
     return pd.DataFrame(
         {
-            "Data": row["data"],
-            "Rows": row["partition"],
+            "Data": DATA[row["data"]],
+            "Rows": DEALT[row["partition"]],
             "Passes": row["passes"],
             "Kept, %": row["kept"],
-            "Method": row["method"] + ("" if row["rule"] == "mean" else f", {row['rule']} mean"),
+            "Method": _in_words(row["method"])
+            + ("" if row["rule"] == "mean" else f", {row['rule']} mean"),
             "Server's momentum": row["momentum"],
             "Inputs": "standardised" if row["standardize"] == "True" else "as they are",
             "Error": f"{100 * float(row['error']):.2f} %"
@@ -119,11 +122,23 @@ def settings() -> pd.DataFrame:
     )
 
 
+def _in_words(method: str) -> str:
+    """A method as its settings print it, with the name that the book gives it.
+
+    >>> _in_words("Adam(rate=0.01, schedule='cosine')")
+    'Adam, rate 0.01, schedule cosine'
+    """
+    kind, _, given = method.rstrip(")").partition("(")
+    names = {kind.__name__: methods.label(name) for name, kind in contests.tuned().items()}
+    name = (names | {"Adam": "Adam"})[kind]
+    return f"{name}, {given}".replace("=", " ").replace("_", " ").replace("'", "")
+
+
 def own_settings() -> pd.DataFrame:
     """EM-TDAMP's constants over clients: those used, and each changed alone."""
     return pd.DataFrame(
         {
-            "Rows": row["partition"],
+            "Rows": DEALT[row["partition"]],
             "Kept, %": row["kept"],
             "Changed": row["change"] or "nothing",
             "Seed": row["seed"],

@@ -310,8 +310,8 @@ def glued(study: Any) -> dict[str, Any]:
         verdict += " Neither explains all."
     return {
         "numbers": count["numbers"],
-        "stated_fit": stated,
-        "tenth_fit": tenth,
+        "stated_fit": stated or "none",
+        "tenth_fit": tenth or "none",
         "verdict": verdict,
         "sigmoid_step": _sentence_on_sigmoid(study),
         "relu_tenth": _shown(study, "relu", "a tenth of the step"),

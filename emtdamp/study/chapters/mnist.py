@@ -264,12 +264,12 @@ def active_neurons(fits: Fits) -> None:
     _seeds_and_mean(top, [r.history["active_neurons"] for r in fits.pruned], OURS, "_")
     top.axhline(fits.hidden, color=plots.COLOURS["reported"], lw=1, ls=":")
     top.set(ylim=(0, 1.05 * fits.hidden), ylabel=f"active neurons of {fits.hidden}")
-    for name, method, group in [
-        (f"{fits.kept} at the end", "em-tdamp", fits.pruned),
-        (f"all {fits.hidden}", "em-tdamp, unpruned", fits.whole),
+    for name, method, group, dashes in [
+        (f"{fits.kept} at the end", "em-tdamp", fits.pruned, "-"),
+        (f"all {fits.hidden}", "em-tdamp, unpruned", fits.whole, "--"),
     ]:
         each = [run.history["val_accuracy"] for run in group]
-        _seeds_and_mean(bottom, each, plots.COLOURS[method], name)
+        _seeds_and_mean(bottom, each, plots.COLOURS[method], name, dashes)
     _percent(bottom)
     bottom.set_ylabel("test accuracy")
     _iterations(bottom, fits)
@@ -324,10 +324,12 @@ def mean_of(group: list[runs.Result], column: str) -> Any:
     return pd.concat([run.history[column] for run in group], axis=1).mean(axis=1)
 
 
-def _seeds_and_mean(ax: Axes, curves: Sequence[Any], colour: str, name: str) -> None:
+def _seeds_and_mean(
+    ax: Axes, curves: Sequence[Any], colour: str, name: str, dashes: str = "-"
+) -> None:
     for curve in curves if len(curves) > 1 else []:
         ax.plot(curve, color=colour, lw=0.8, alpha=0.5, label="_")
-    ax.plot(pd.concat(list(curves), axis=1).mean(axis=1), color=colour, lw=3, label=name)
+    ax.plot(pd.concat(list(curves), axis=1).mean(axis=1), color=colour, lw=3, ls=dashes, label=name)
 
 
 def _iterations(ax: Axes, fits: Fits) -> None:

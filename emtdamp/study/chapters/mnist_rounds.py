@@ -355,4 +355,4 @@ def shown(curve: pd.DataFrame) -> pd.DataFrame:
         "NLL": curve["nll"].map("{:.3f}".format),
         "Seconds": curve["seconds"].map("{:.2f}".format),
     }
-    return pd.DataFrame(found).rename_axis("Pass")
+    return pd.DataFrame(found).rename_axis("Pass", axis="columns")

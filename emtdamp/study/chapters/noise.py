@@ -19,7 +19,7 @@ from emtdamp.training import fitting, recipes
 WAYS = ("fixed", "EM, closed form", "numerical")
 LEARNT = WAYS[1:]
 COLOURS = {
-    "fixed": "0.35",
+    "fixed": "0.6",
     "EM, closed form": plots.SERIES[2],
     "numerical": plots.SERIES[0],
 }

@@ -16,7 +16,7 @@ from emtdamp.study import pages, plots
 from emtdamp.study.chapters.proofs_sampled import Sampled
 from emtdamp.study.chapters.small_cases import NETWORK, batch_of, f64
 
-BLUE, GREEN = plots.SERIES[0], plots.SERIES[2]
+BROWN, BLACK = plots.SERIES[0], plots.SERIES[2]
 OURS, WINDOW_FORM = plots.COLOURS["em-tdamp"], plots.COLOURS["em-tdamp, window"]
 
 
@@ -77,7 +77,7 @@ def _passes(total: int) -> Any:
 def draw_settling(runs: list[Passes]) -> None:
     """Largest error of a mean against passes."""
     _, ax = plt.subplots()
-    for run, colour in zip(runs, (BLUE, "0.2", "0.6", GREEN), strict=True):
+    for run, colour in zip(runs, (BROWN, "0.45", "0.7", BLACK), strict=True):
         shown = np.clip(run.errors, 1e-13, 1e6)
         ax.plot(run.lengths, shown, color=colour, marker="o", ms=4, label=run.label)
     ax.set(xscale="log", yscale="log", ylim=(1e-13, 1e7), xlabel="passes")
@@ -200,7 +200,7 @@ def noise() -> Noise:
 def draw_noise(found: Noise) -> None:
     """v by EM iteration, and below it the evidence."""
     top, bottom = plots.panels(2, 2.9, sharex=True)
-    for (name, path), colour in zip(found.values.items(), (BLUE, GREEN, "0.5"), strict=True):
+    for (name, path), colour in zip(found.values.items(), (BROWN, BLACK, "0.5"), strict=True):
         top.plot(path, color=colour, marker="o", ms=4, label=name)
         bottom.plot(found.evidence[name], color=colour, marker="o", ms=4)
     colour = plots.COLOURS["reported"]
@@ -251,10 +251,10 @@ def draw_rates(found: Rates8) -> None:
     """Each group's own rate, and the one for all."""
     _, ax = plt.subplots()
     for path, llr in zip(found.own.T, found.llr, strict=True):
-        ax.plot(path, color=BLUE if llr > 0 else GREEN, lw=1.2)
+        ax.plot(path, color=BROWN if llr > 0 else BLACK, lw=1.2)
     ax.plot(found.shared, color="0.2", ls="--", label="one rate for all")
-    ax.plot([], color=BLUE, label="own rate, LLR above 0")
-    ax.plot([], color=GREEN, label="own rate, LLR below 0")
+    ax.plot([], color=BROWN, label="own rate, LLR above 0")
+    ax.plot([], color=BLACK, label="own rate, LLR below 0")
     ax.set(xlabel="EM iteration", ylabel=r"rate $\rho$")
     ax.legend(fontsize="small", loc="center right")
     plt.show()
@@ -293,7 +293,7 @@ def draw_teachers(study: Any) -> None:
     counts = np.array([1, 2, 4, 8])
     _, ax = plt.subplots(figsize=(plots.WIDTH, 4.6))
     ax.axhspan(0.85, 1.15, color="0.9")
-    for hidden, colour in zip((5, 20, 80), (BLUE, GREEN, "0.35"), strict=True):
+    for hidden, colour in zip((5, 20, 80), (BROWN, BLACK, "0.6"), strict=True):
         these = study[study["hidden"] == hidden]
         for marker, (_, row) in zip("o^s", these.iterrows(), strict=True):
             ax.plot(counts, [row[f"ratio_{c}"] for c in counts], color=colour, lw=1)

@@ -13,7 +13,7 @@ from emtdamp.messages.damp import Batch, Rates, State
 from emtdamp.study import plots
 from emtdamp.study.chapters.small_cases import F64, NETWORK, batch_of, with_ones
 
-BLUE, OURS = plots.SERIES[0], plots.COLOURS["em-tdamp"]
+BROWN, OURS = plots.SERIES[0], plots.COLOURS["em-tdamp"]
 
 
 class Sampled(NamedTuple):
@@ -97,8 +97,8 @@ def draw_sampled(found: Sampled) -> None:
     at, table, sd = nuts.GRID, found.table, np.sqrt(found.var)
     _, ax = plt.subplots(figsize=(plots.WIDTH, 4.6))
     low, high = (table["mean"] + k * table["sd"] for k in (-2, 2))
-    ax.fill_between(at, low, high, color=BLUE, alpha=0.25, lw=0)
-    ax.plot(at, table["mean"], color=BLUE, label="samples (NUTS), ± 2 sd")
+    ax.fill_between(at, low, high, color=BROWN, alpha=0.25, lw=0)
+    ax.plot(at, table["mean"], color=BROWN, label="samples (NUTS), ± 2 sd")
     ax.plot(at, found.mean, color=OURS, label="module A, ± 2 sd")
     centre, half = found.mean[found.some], 2 * np.sqrt(found.linear)
     for sign in (-1, 1):

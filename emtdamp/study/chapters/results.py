@@ -191,6 +191,16 @@ def draw_classes(runs: Sequence[report.Result], labels: np.ndarray) -> None:
     ax.legend(loc="upper right", fontsize="small")
 
 
+def statements_in_words(found: Sequence[pages.Claim]) -> str:
+    """How many of the statements about figures, which hold or do not, do not hold."""
+    made = sum(claim.holds is not None for claim in found)
+    failed = sum(claim.holds is False for claim in found)
+    if failed == made:
+        return f"None of the {made} statements that the report makes about its figures holds."
+    which = {0: "all hold", 1: "1 does not hold"}.get(failed, f"{failed} do not hold")
+    return f"Of the {made} statements that the report makes about its figures, {which}."
+
+
 def statements(runs: Sequence[report.Result], removed: Removed) -> list[pages.Claim]:
     """What the report says of its figures, tested on the runs."""
     histories = [run.history for run in runs]

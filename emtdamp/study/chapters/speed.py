@@ -57,7 +57,7 @@ def picture(speed: Any) -> None:
         )
         ax.plot(required, place, "|", ms=22, mew=2.5, color="0.35")
         ax.annotate(
-            f"{row['ratio']:.2f}", (row["ratio"], place), xytext=(0, 9), ha="center",
+            f"{row['ratio']:.2f}", (row["ratio"], place), xytext=(0, 13), ha="center",
             textcoords="offset points", fontsize="small",
         )  # fmt: skip
     ax.axvline(1, color="0.1", lw=1.2)
