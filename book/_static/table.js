@@ -1,7 +1,7 @@
 /* Cells that hold a number stand to the right and are not broken. Tables of class "sortable" sort by a click on a heading; those of class "filterable" get a search
    field and a choice of outcomes above. Nothing is fetched. */
 document.addEventListener("DOMContentLoaded", () => {
-  const number = (text) => parseFloat(text.replace("−", "-").replace(/[^0-9.eE+-].*$/, ""));
+  const number = (text) => parseFloat(text.replace("−", "-").replace(/,(?=\d{3})/g, "").replace(/[^0-9.eE+-].*$/, ""));
 
   function sort(table, column, heading) {
     const down = heading.getAttribute("aria-sort") === "ascending";

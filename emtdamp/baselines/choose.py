@@ -2,17 +2,17 @@
 
     python -m emtdamp.baselines.choose
 
-writes settings.csv beside this file in an hour and a half; what is in it already is not run again.
+writes settings.csv beside this file in two hours; what is in it already is not run again.
 A row is a method's settings on a data set, for some epochs, with the inputs standardized or as they
 are: `score` is the mean over `runs` fits, the lower the better. The best on 10,000 images, inputs
 standardized, are a method's defaults.
 
 mnist-10000, mnist-50000: networks 784-128-10, trained on that many images from the first on, pruned
 to 64, 32 and 13 neurons (Adam and IVON: left dense; all for 30 epochs, and -half: 64 only;
--inputs: to the same shares of the inputs too); score: negative log-likelihood in nats of training images
-50,000 to 59,999. boston: 13-50-1, pruned to 25 neurons (Adam and IVON: left dense), the
-training rows of the first 5 of the 20 splits; score: mean squared error over the variance of y, of the rows
-held out by the five folds that measure the noise variance.
+-inputs: to the same shares of the inputs too); score: negative log-likelihood in nats of training
+images 50,000 to 59,999. boston: 13-50-1, pruned to 25 neurons (Adam and IVON: left dense), the
+training rows of the first 5 of the 20 splits; score: mean squared error over the variance of y, of
+the rows held out by the five folds that measure the noise variance.
 """
 
 import csv

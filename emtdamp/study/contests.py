@@ -153,7 +153,7 @@ def spelled(standings: Mapping[int, claims.Standing], unit: str = "%") -> str:
     """Standings by percentage, or by another number, in words.
 
     >>> spelled({10: "behind", 20: "ahead", 50: "ahead"})
-    'ahead at 20, 50 % and behind at 10 %'
+    'ahead at 20 and 50 % and behind at 10 %'
     >>> spelled({13: "level", 32: "level", 64: "level", 128: "ahead"}, "neurons")
     'ahead at 128 neurons and level at 13 to 64 neurons'
     """
@@ -165,14 +165,23 @@ def spelled(standings: Mapping[int, claims.Standing], unit: str = "%") -> str:
                 runs_[-1].append(k)
             elif runs_[-1]:
                 runs_.append([])
-        spans = [
-            f"{run[0]:g} to {run[-1]:g}" if len(run) > 2 else ", ".join(f"{k:g}" for k in run)
-            for run in runs_
-            if run
-        ]
+        spans: list[str] = []
+        for run in runs_:
+            whole = [f"{run[0]:g} to {run[-1]:g}"] if len(run) > 2 else [f"{k:g}" for k in run]
+            spans += whole
         if spans:
-            parts.append(f"{word} at {', '.join(spans)} {unit}")
-    return ", ".join(parts[:-1]) + " and " * (len(parts) > 1) + parts[-1]
+            parts.append(f"{word} at {listed(spans)} {unit}")
+    return listed(parts)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """At least one part, the last joined by "and".
+
+    >>> listed(["one"]), listed(["one", "two", "three"])
+    ('one', 'one, two and three')
+    """
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def reported(figure: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 from emtdamp.baselines import choose
 from emtdamp.errors import UsageError
 from emtdamp.study import contests, methods, plots, runs
+from emtdamp.study.chapters import mnist_run
 
 
 class Run(NamedTuple):
@@ -28,9 +29,16 @@ def settings() -> pd.DataFrame:
     tried = tried[tried["data"] == "boston"]["method"].str.partition("(")[0]
     rows = []
     for name, kind in contests.tuned().items():
-        found = repr(choose.best("boston", kind, 220).method).partition("(")[2][:-1]
-        row = {"Method": methods.label(name), "Settings": found.replace("'", "")}
-        rows.append(row | {"Tried": int((tried == kind.__name__).sum())})
+        found: Any = choose.best("boston", kind, 220).method
+        rows.append(
+            {
+                "Method": "Adam" if name == "adam, best" else methods.label(name),
+                "Rate": f"{found.rate:g}",
+                "Schedule": found.schedule,
+                "Other settings": mnist_run.others(found),
+                "Tried": int((tried == kind.__name__).sum()),
+            }
+        )
     return pd.DataFrame(rows)
 
 

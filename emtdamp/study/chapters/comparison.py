@@ -117,7 +117,7 @@ class Study:
         """Mean, and ± its standard error where there are several seeds that differ."""
         _, factor, digits = COLUMNS[score]
         values = factor * self.each(case, method, neurons, score)
-        text, error = f"{values.mean():.{digits}f}", claims.standard_error(values)
+        text, error = f"{values.mean():,.{digits}f}", claims.standard_error(values)
         return f"{text} ± {error:.{digits}f}" if error > 0 else text
 
 

@@ -216,7 +216,7 @@ def table(frame: Any) -> pd.DataFrame:
     shown = {"Score": [head for name, (head, _, _) in heads.items() if name in frame]}
     for row in frame.to_dict("records"):
         shown[f"{row['neurons']} neurons, seed {row['seed']}"] = [
-            f"{factor * row[name]:.{digits}f}"
+            f"{factor * row[name]:,.{digits}f}"
             for name, (_, factor, digits) in heads.items()
             if name in frame
         ]

@@ -45,7 +45,7 @@ def settings() -> pd.DataFrame:
             rows.append({"Method": label, "For": text, "Rate": f"{found.rate:g}"})
             rows[-1] |= {
                 "Schedule": found.schedule,
-                "Other settings": _others(found),
+                "Other settings": others(found),
                 "Inputs": "standardised" if standardize else "as they are",
                 "Tried": count,
             }
@@ -56,7 +56,7 @@ def _best(data: str, kind: type, epochs: int) -> Any:
     return choose.best(data, kind, epochs)
 
 
-def _others(method: Any) -> str:
+def others(method: Any) -> str:
     """Settings beyond the learning rate's, in words."""
     parts = []
     if hasattr(method, "begin_at"):
@@ -71,6 +71,7 @@ def _others(method: Any) -> str:
         parts.append(f"KL times {method.kl_weight:g}, prior sd {method.prior_sd:g}")
     if hasattr(method, "first_curvature"):
         parts.append(f"first curvature {method.first_curvature:g}")
+        parts.append(f"prior precision {method.precision:g}")
     return ", ".join(parts)
 
 
