@@ -121,6 +121,8 @@ def _variational() -> Iterator[tuple[str, Adam, int]]:
         yield "mnist-50000", IVON(rate, first_curvature=1.0), 10
     for rate, precision in product((0.02, 0.05, 0.1, 0.2, 0.4), (0.1, 1.0, 10.0)):
         yield "boston", IVON(rate, first_curvature=1.0, precision=precision), 220
+    for rate, precision in product((0.4, 0.8), (0.01, 0.03)):
+        yield "boston", IVON(rate, first_curvature=1.0, precision=precision), 220
 
 
 def candidates() -> Iterator[Candidate]:

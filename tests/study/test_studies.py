@@ -90,7 +90,8 @@ def test_a_run_from_the_study_of_groups():
 
 
 def test_a_run_of_bayes_by_backprop_from_the_study_of_groups():
-    study = pages.study("mnist-groups").query("method == 'bayes by backprop'")
+    study = pages.study("mnist-groups")
+    study = study.query("method == 'bayes by backprop' and groups == 'hidden'")
     row = study.set_index("seed").loc[0]
     task = runs.mnist(int(row["train_size"]))
     level = contests.levels("bayes by backprop", task, int(row["rounds"]), [10], seed=0).loc[10]

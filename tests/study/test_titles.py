@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from emtdamp.study import claims, contests, pages
-from emtdamp.study.chapters import comparison, depth, mnist_groups, mnist_rounds
+from emtdamp.study.chapters import comparison, depth, mnist_rounds
 
 TITLES = pages.titles(Path(__file__).parents[2] / "book")
 REPORTED = 0.9277  # the report's accuracy
@@ -23,13 +23,6 @@ def test_fewer_passes():
             limit = mean.loc[rival].iloc[9]  # after ten passes
             reached = [int((curve <= limit).idxmax()) for curve in (ours, mean.loc[rival])]
             assert (ours <= limit).any() and reached[0] < reached[1], rival
-
-
-def test_few_inputs_and_neurons():
-    """The first paragraph of the page `mnist-groups`, of the methods that were run so."""
-    groups = mnist_groups.read()
-    both = groups.standings[groups.kinds[1], "error"]
-    assert {both[kept] for kept in (10, 20, 30)} == {"ahead"}
 
 
 def test_published_networks_err_less():

@@ -162,9 +162,8 @@ def numbers(groups: Groups) -> dict[str, Any]:
         found[f"below_{name}"], found["points"] = groups.points_ahead(kind)
         found[f"ahead_{name}"] = _ahead(groups.standings[kind, "error"].values())
     paper = groups.runs.query("method == 'paper'")["seed"].nunique()
-    bayes = groups.runs.query("method == 'bayes by backprop'")["seed"].nunique()
-    found |= {"paper_seeds": int(paper), "bayes_seeds": int(bayes)}
-    return found | {"seeds": groups.seeds, "levels": len(groups.kept)}
+    found |= {"paper_seeds": int(paper), "seeds": groups.seeds, "levels": len(groups.kept)}
+    return found | {"standing_both": contests.spelled(groups.standings[both, "error"])}
 
 
 def _ahead(standings: Iterable[str]) -> int:
