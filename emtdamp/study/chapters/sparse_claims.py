@@ -213,7 +213,7 @@ def glued(found: Fronts) -> dict[str, str | int]:
         "defaults": _defaults(musk),
     }
     for task in SPARSE:
-        ours = [f"ours_{task}", *(f"ours_{task}_{m}" for m in sparse.SINGLE)]
+        ours = [f"ours_{task}", "ours_iris_8", *(f"ours_{task}_{m}" for m in sparse.SINGLE)]
         values |= dict.fromkeys(ours, "not shown")
     pairs = [(task, other) for task in SPARSE for other in ("l1", "ivon")]
     if not sparse.complete(found):
@@ -231,6 +231,8 @@ def glued(found: Fronts) -> dict[str, str | int]:
             values[f"ours_{task}"] = f"{sparse.at(here[OURS], weights).mean():.1%}"
             for other in sparse.SINGLE:
                 values[f"ours_{task}_{other}"] = _standing(here, OURS, other, weights)
+    if OURS in found["iris"]:
+        values["ours_iris_8"] = f"{sparse.at(found['iris'][OURS], 8).mean():.1%}"
     values["splits"] = len(found["iris"]["vadam"].error)
     values["musk_splits"] = len(found["musk"]["vadam"].error)
     groups = found["iris"].get("em-tdamp")
