@@ -27,8 +27,8 @@ class IVON(Adam):
     """A Gaussian for every weight by IVON (Shen et al. 2024); predicts by drawing networks.
 
     Defaults were the best of those tried on 10,000 images (`choose`). The groups of lowest signal
-    to noise are dropped after the last epoch. A regression's loss is half the squared error of the scaled target, as of
-    Gaussian noise with variance 1.
+    to noise are dropped after the last epoch. A regression's loss is half the squared error of the
+    scaled target, as of Gaussian noise with variance 1.
 
     Args:
         rate: of the first step, above 0.

@@ -16,12 +16,13 @@ Rule = Literal["counted", "plain"]
 
 
 class Tuned(NamedTuple):
-    """What was chosen on held-out rows of MNIST (`study.federated_settings` has what was tried).
+    """What was chosen on held-out rows (`study.federated_settings` has what was tried).
 
     Steps are few, so a client's gain is high from the start, and its momentum low. The average of
     several clients has less noise than each of them: in the first rounds it may move further, later
     less far in a round, but on over rounds. A client's rows are few and stand for all clients':
-    were they counted as those of a fit of all rows are, the first rounds would be too sure.
+    were they counted as those of a fit of all rows are, the first rounds would be too sure. Targets
+    ask for the opposite: a wide posterior would raise a v that is learnt, and that the posterior.
     """
 
     warmup: float = 5.0  # minibatches
@@ -29,6 +30,7 @@ class Tuned(NamedTuple):
     clip: float = 0.1
     prior_count: float = 100.0  # minibatches that the starting precision stands for
     early_width: float = 0.25  # of classes, times `recipes.make`'s, at the start
+    target_width: float = 2.0  # of targets, times `recipes.make`'s, throughout
     # of many clients, times `recipes.make`'s in round 1; falls as 1/round
     first_gain: float = 3.2
     least_gain: float = 0.4
@@ -111,14 +113,15 @@ class Federation:
         like = Data(np.broadcast_to(0.0, (each, inputs)), y, np.full(each, rows / each))
         made = recipes.make(self._parameters(), like, self.outputs, 1.0 if self.classes else None)
         total, tuned = self.rounds * self.passes * -(-each // self.batch_size), self.tuned
-        # a wider posterior would raise a v that is learnt, and that the posterior, for long
-        early = tuned.early_width if self.classes else 1.0
+        late = 1.0 if self.classes else tuned.target_width
+        early = tuned.early_width if self.classes else late
         schedule = made.schedule._replace(
             warmup=min(tuned.warmup, 0.2 * total),
             momentum=tuned.momentum,
             clip=tuned.clip,
             prior_count=tuned.prior_count,
             width_start=early * made.schedule.width_start,
+            width_end=late * made.schedule.width_end,
         )
         return made._replace(schedule=schedule, batch_size=self.batch_size)
 

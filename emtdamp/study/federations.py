@@ -4,7 +4,7 @@
 
 tries the settings of federated averaging and writes `TABLE`; what is in it already is not run
 again. On MNIST the score is that of training images 50,000 to 59,999, trained on those before;
-on Boston that of a fifth of the training rows, over the first five splits.
+on Boston that of a fifth of the training rows, over the 20 splits.
 """
 
 import csv
@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -78,6 +78,17 @@ def scores(task: runs.Task, network: GaussianNetwork) -> dict[str, float]:
     worst = float(np.sum((task.y_test - task.y.mean()) ** 2))
     predicted = runs.score(task, runs.predict(task, network))
     return {"error": found["squares"] / worst, "nll": -predicted["log_likelihood"]}
+
+
+def network(task: runs.Task) -> dict[str, Any]:
+    """Settings of a `Federation` that its task gives."""
+    classes = bool(task.classes)
+    return {
+        "hidden": contests.NETWORKS[classes][:1],
+        "outputs": task.classes or 1,
+        "classes": classes,
+        "batch_size": OUR_BATCH[classes],
+    }
 
 
 def ours(task: runs.Task, parts: Sequence[np.ndarray], settings: Federation) -> pd.DataFrame:
@@ -173,12 +184,9 @@ def curve(
     parts = partition(kind, task.y, clients, seed)
     if method in ("em-tdamp", "em-tdamp, plain"):
         settings = Federation(
-            hidden=contests.NETWORKS[bool(task.classes)][:1],
-            outputs=task.classes or 1,
-            classes=bool(task.classes),
+            **network(task),
             rounds=rounds,
             passes=passes,
-            batch_size=OUR_BATCH[bool(task.classes)],
             sparsity=round(1 - kept / 100, 6),
             rule="plain" if method.endswith("plain") else "counted",
             seed=seed,
@@ -282,7 +290,7 @@ def _boston() -> Iterator[Candidate]:
 def held(data: str) -> list[runs.Task]:
     """What settings are chosen on: rows to learn from, and as test rows others of the training."""
     if data == "boston":
-        tasks = [runs.boston(split) for split in range(5)]
+        tasks = [runs.boston(split) for split in range(20)]
         away = [np.arange(len(task.x)) % 5 == 4 for task in tasks]
     else:
         tasks = [runs.mnist(60_000)]

@@ -27,7 +27,7 @@ def test_every_setting_in_the_table_is_one_that_is_tried():
 
 def test_every_trial_of_our_constants_is_in_its_table():
     tried = [each.key() for each in federated_settings.trials()]
-    rows = [tuple(row.values())[:5] for row in federated_settings.table()]
+    rows = [tuple(row.values())[:6] for row in federated_settings.table()]
     assert sorted(rows) == sorted(tried) and len(set(tried)) == len(tried)
     changed = federated_settings.with_change("clip=0.05 warmup=10", rounds=3)
     assert changed.tuned == Federation.tuned._replace(clip=0.05, warmup=10)

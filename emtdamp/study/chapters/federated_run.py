@@ -113,13 +113,15 @@ def settings() -> pd.DataFrame:
             + ("" if row["rule"] == "mean" else f", {row['rule']} mean"),
             "Server's momentum": row["momentum"],
             "Inputs": "standardised" if row["standardize"] == "True" else "as they are",
-            "Error": f"{100 * float(row['error']):.2f} %"
-            if row["data"] == "mnist"
-            else f"{float(row['error']):.3f}",
+            "Error": _error(row["data"], row["error"]),
             "NLL": f"{float(row['nll']):.3f}" if row["nll"] else "",
         }
         for row in federations.table()
     )
+
+
+def _error(data: str, error: str) -> str:
+    return f"{100 * float(error):.2f} %" if data == "mnist" else f"{float(error):.3f}"
 
 
 def _in_words(method: str) -> str:
@@ -138,13 +140,14 @@ def own_settings() -> pd.DataFrame:
     """EM-TDAMP's constants over clients: those used, and each changed alone."""
     return pd.DataFrame(
         {
+            "Data": DATA[row["data"]],
             "Rows": DEALT[row["partition"]],
             "Kept, %": row["kept"],
             "Changed": row["change"] or "nothing",
             "Seed": row["seed"],
-            "Round 1, %": f"{100 * float(row['error_1']):.2f}",
-            "Round 5, %": f"{100 * float(row['error_5']):.2f}",
-            "Round 10, %": f"{100 * float(row['error']):.2f}",
+            "Round 1": _error(row["data"], row["error_first"]),
+            "Half-way": _error(row["data"], row["error_half"]),
+            "End": _error(row["data"], row["error"]),
             "NLL": f"{float(row['nll']):.3f}",
         }
         for row in federated_settings.table()
