@@ -1,5 +1,9 @@
 """How clients count their rows, and settings that are refused."""
 
+import json
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -59,6 +63,7 @@ def test_many_clients_go_far_first_and_on_over_rounds_and_one_goes_as_a_fit_does
         ({"rule": "mean"}, "use one of counted, plain"),
         ({"sparsity": 1.0}, "sparsity=1.0"),
         ({"sparsity": "auto"}, "sparsity='auto'"),
+        ({"sparsity": ("auto",)}, "sparsity=('auto',)"),
         ({"hidden": ()}, "one hidden layer at least"),
         ({"hidden": (0,)}, "hidden_layer_sizes"),
         ({"batch_size": 0}, "batch_size=0"),
@@ -78,6 +83,11 @@ def test_other_settings_are_refused_by_name(given, named):
 def test_numpy_numbers_are_numbers():
     assert Federation(rounds=np.int64(3)).rounds == 3  # pyright: ignore
     assert Federation(hidden=[np.int64(8), 4]).hidden == (8, 4)  # pyright: ignore
+    given: dict[str, Any] = {"rounds": np.int64(3), "seed": np.int32(1), "classes": np.True_}
+    written = json.dumps(asdict(Federation(**given | {"sparsity": np.float32(0.5)})))
+    assert written == json.dumps(asdict(Federation(rounds=3, seed=1, sparsity=0.5)))
+    assert Federation(sparsity=np.array([0.25])).sparsity == 0.25  # pyright: ignore
+    assert Federation(hidden=(8, 4), sparsity=(0, 0.5)).sparsity == (0.0, 0.5)
 
 
 def test_a_minibatch_is_the_settings_however_few_rows_an_average_client_has():
