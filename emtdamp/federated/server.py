@@ -74,7 +74,8 @@ class Info(NamedTuple):
 def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
     """Scales from `Client.summary`, and the starting posterior.
 
-    Raises UsageError where there is no row, sums are not finite, or clients have different columns.
+    Raises UsageError where there is no row, sums are not finite, or clients have different columns
+    or are not numbered from 0.
     """
     if not summaries or not any(int(s["rows"]) for s in summaries):
         raise UsageError("no client has a row; give at least one")
@@ -83,6 +84,9 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         sums = [array for name, array in summary.items() if not name.endswith(ends)]
         if not all(np.isfinite(array).all() for array in sums):
             raise UsageError(f"the sums of client {number} are not finite")
+    numbers = sorted(int(s["client"]) for s in summaries)
+    if numbers != [*range(len(numbers))]:
+        raise UsageError(f"clients are {numbers}; number them from 0 to {len(numbers) - 1}")
     shapes = {s["x_mean"].shape for s in summaries}
     if len(shapes) > 1:
         widths = ", ".join(str(shape[0]) for shape in sorted(shapes))
