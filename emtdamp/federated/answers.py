@@ -54,7 +54,7 @@ def check(settings: Federation, state: "Server", client: int, answer: Arrays) ->
         refuse(f"its squared errors sum up to {noise:.3g}")
     if rows == 0:
         return
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
+    recipe = settings.recipe(state.rows, state.owners, len(state.columns))
     steps = settings.passes * -(-rows // settings.batch_size)
     if not 0.99 <= float(answer["count"]) <= 1.01 * (state.minibatches + steps):
         refuse(f"counts {float(answer['count']):.3g} minibatches, after {state.minibatches:.3g}")

@@ -57,6 +57,11 @@ class Server(NamedTuple):
         """With rows or without."""
         return len(self.held)
 
+    @property
+    def owners(self) -> int:
+        """Clients with rows: how far a round goes is by their number."""
+        return int(np.count_nonzero(self.held))
+
 
 class Info(NamedTuple):
     """Of a round: clients heard, those refused and why, mean log Z of a row before it was learnt,
@@ -98,7 +103,8 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         y_center, y_sd, _ = _pooled(summaries, "y")
         y_scale = np.where(y_sd > 0, y_sd, 1.0)
     inputs = int(scale.live.sum())
-    recipe = settings.recipe(rows, len(summaries), inputs)
+    owners = sum(int(s["rows"]) > 0 for s in summaries)
+    recipe = settings.recipe(rows, owners, inputs)
     start = starts.start(recipe, inputs, settings.seed)
     count = float(start.state.count)
     return Server(
@@ -140,7 +146,7 @@ def message(settings: Federation, state: Server) -> Arrays:
     return {
         "round": np.asarray(state.round, np.int32),
         "rows": np.asarray(state.rows, np.int64),
-        "clients": np.asarray(state.clients, np.int32),
+        "clients": np.asarray(state.owners, np.int32),
         "count": np.asarray(state.minibatches),
         "noise": np.asarray(state.noise),
         "columns": state.columns.astype(np.uint32),
@@ -161,8 +167,8 @@ def _short(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 def effective_minibatches(settings: Federation, state: Server) -> float:
     """Ne, the minibatches behind the posterior."""
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    return settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
+    recipe = settings.recipe(state.rows, state.owners, len(state.columns))
+    return settings.effective_minibatches(recipe, state.rows, state.owners, state.round)
 
 
 def server_round(
@@ -173,7 +179,7 @@ def server_round(
     Answers that `check` refuses have no say, nor are they needed: the average is over the rest, and
     where nobody is left the posterior stays as it was.
     """
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
+    recipe = settings.recipe(state.rows, state.owners, len(state.columns))
     heard, refused = {}, {}
     for client, answer in sorted(answers.items()):
         try:
@@ -219,8 +225,8 @@ def _average(
     shares: Sequence[int],
 ) -> Server:
     """The geometric average of posteriors N(mean, 1/(Ne curvature + 1/slab))."""
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
+    recipe = settings.recipe(state.rows, state.owners, len(state.columns))
+    ne = settings.effective_minibatches(recipe, state.rows, state.owners, state.round)
     layers = []
     for number, slab in enumerate(recipe.slabs(len(state.columns))):
         posteriors = []
@@ -240,7 +246,7 @@ def _go_on(settings: Federation, before: Server, state: Server, shares: Sequence
     Heavy-ball momentum over rounds, as in federated averaging (Hsu et al. 2019). Where rounds move
     nothing any more it has died out: it changes how fast the fixed point comes, not which it is.
     """
-    again = settings.momentum(state.clients, np.array(shares) / sum(shares), before.round)
+    again = settings.momentum(state.owners, np.array(shares) / sum(shares), before.round)
     pairs = zip(before.layers, state.layers, before.moved, strict=True)
     moved = tuple(new.mean - old.mean + again * last for old, new, last in pairs)
     layers = tuple(
@@ -270,7 +276,7 @@ def _drop(settings: Federation, state: Server, recipe: Recipe) -> Server:
     sizes = (len(state.columns), *recipe.hidden)
     keep = [ramp(n, k, along) for n, k in zip(sizes, recipe.keep, strict=True)]
     slabs = recipe.slabs(len(state.columns))
-    ne, sent = settings.effective_minibatches(recipe, state.rows, state.clients, state.round), []
+    ne, sent = settings.effective_minibatches(recipe, state.rows, state.owners, state.round), []
     for (mean, curvature), slab in zip(state.layers, slabs, strict=True):
         precision = ne * curvature
         sent.append(Gaussian(tf.constant(precision), tf.constant(mean * (precision + 1 / slab))))
@@ -334,8 +340,8 @@ def load(settings: Federation, path: str | Path) -> Server:
 
 def posterior(settings: Federation, state: Server) -> Posterior:
     """The posterior of the network, for x and y as they came to the clients."""
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
+    recipe = settings.recipe(state.rows, state.owners, len(state.columns))
+    ne = settings.effective_minibatches(recipe, state.rows, state.owners, state.round)
     sizes = (len(state.columns), *recipe.hidden, recipe.outputs)
     ends = [*state.active[1:], np.arange(recipe.outputs)]
     dtype = np.float64 if state.rows < SMALL else np.float32
