@@ -1,17 +1,16 @@
 """The server: it averages Gaussians, does the M-step, and drops groups for all clients alike."""
 
 import json
-import zipfile
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from emtdamp.errors import EmtdampError, UsageError
+from emtdamp.errors import DAMAGED, EmtdampError, UsageError
 from emtdamp.federated import wire
 from emtdamp.federated.aggregation import geometric_average
 from emtdamp.federated.answers import check
@@ -323,19 +322,38 @@ def load(settings: Federation, path: str | Path) -> Server:
             for name in ("moved", "active")
         )
         others = {name: arrays[name] for name in Server._fields if name not in LISTS}
+        others |= {name: int(others[name]) for name in ("round", "inputs")}
+        others |= {name: float(others[name]) for name in ("minibatches", "noise")}
+        others["settings"] = str(others["settings"])
+        then, now = json.loads(others["settings"]), json.loads(_written(settings))
+        differ = [f"{name}={then.get(name)}" for name in now if then.get(name) != now[name]]
+        found = Server(layers=layers, moved=moved, active=active, **others)
+        if not differ:
+            _check_arrays(settings, found)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise EmtdampError(f"{path} cannot be read: {error.strerror}") from error
-    except (TypeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise UsageError(f"{path} is no file that server.save wrote: {error}") from error
-    others |= {name: int(others[name]) for name in ("round", "inputs")}
-    others |= {name: float(others[name]) for name in ("minibatches", "noise")}
-    others["settings"] = str(others["settings"])
-    then, now = json.loads(others["settings"]), json.loads(_written(settings))
-    if differ := [f"{name}={then.get(name)}" for name in now if then.get(name) != now[name]]:
+    if differ:
         raise UsageError(f"{path} is of a federation with {', '.join(differ)}; give the same")
-    return Server(layers=layers, moved=moved, active=active, **others)
+    return found
+
+
+def _check_arrays(settings: Federation, state: Server) -> None:
+    """Raise ValueError where the arrays are no state of this federation."""
+    ends = [len(groups) for groups in state.active] + [settings.outputs]
+    shapes = [(above + 1, below) for above, below in pairwise(ends)]
+    for name, arrays in (
+        ("mean", [layer.mean for layer in state.layers]),
+        ("curvature", [layer.curvature for layer in state.layers]),
+        ("moved", state.moved),
+    ):
+        if [array.shape for array in arrays] != shapes:
+            raise ValueError(f"{name} has shapes {[array.shape for array in arrays]}, not {shapes}")
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"{name} is not finite")
 
 
 def posterior(settings: Federation, state: Server) -> Posterior:

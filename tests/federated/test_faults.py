@@ -173,9 +173,17 @@ def test_other_files_are_refused_by_name(tmp_path):
         server.load(SETTINGS, tmp_path / "text.npz")
     with pytest.raises(EmtdampError, match="cannot be read: Is a directory"):
         server.load(SETTINGS, tmp_path)
-    np.savez(tmp_path / "other.npz", round=3)
-    with pytest.raises(UsageError, match=r"other\.npz"):
-        server.load(SETTINGS, tmp_path / "other.npz")
+    good = dict(np.load(server.save(begun(), tmp_path / "good.npz")))
+    for other in [
+        {"round": 3},
+        good | {"noise": "much"},
+        good | {"settings": "none"},
+        good | {"moved.0": good["moved.0"][1:]},
+        good | {"mean.1": good["mean.1"] * np.nan},
+    ]:
+        np.savez(tmp_path / "other.npz", **other)
+        with pytest.raises(UsageError, match=r"other\.npz is no file that server\.save wrote"):
+            server.load(SETTINGS, tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize(

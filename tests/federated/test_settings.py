@@ -84,7 +84,8 @@ def test_numpy_numbers_are_numbers():
     assert Federation(rounds=np.int64(3)).rounds == 3  # pyright: ignore
     assert Federation(hidden=[np.int64(8), 4]).hidden == (8, 4)  # pyright: ignore
     given: dict[str, Any] = {"rounds": np.int64(3), "seed": np.int32(1), "classes": np.True_}
-    written = json.dumps(asdict(Federation(**given, **{"sparsity": np.float32(0.5)})))
+    given["sparsity"] = np.float32(0.5)
+    written = json.dumps(asdict(Federation(**given)))
     assert written == json.dumps(asdict(Federation(rounds=3, seed=1, sparsity=0.5)))
     assert Federation(sparsity=np.array([0.25])).sparsity == 0.25  # pyright: ignore
     assert Federation(hidden=(8, 4), sparsity=(0, 0.5)).sparsity == (0.0, 0.5)
