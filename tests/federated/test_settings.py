@@ -16,17 +16,21 @@ from emtdamp.training.forms import Decoupled, Schedule
 @pytest.mark.parametrize("rule", ["counted", "plain"])
 @pytest.mark.parametrize("passes", [1, 3])
 @pytest.mark.parametrize("own", [1000, 2500, 6500])
-def test_a_client_begins_where_the_server_is(own, passes, rule):
-    """With the minibatches of all clients, whatever its own rows are: they count n/n_k times."""
-    settings = Federation(rounds=10, passes=passes, rule=rule)
-    recipe = settings.recipe(10_000, 3, 700)
+@pytest.mark.parametrize(("rows", "hidden"), [(10_000, 128), (100_000, 1500)])
+def test_a_client_begins_where_the_server_is(rows, hidden, own, passes, rule):
+    """With the minibatches of all clients, whatever its own rows are: they count n/n_k times.
+
+    The smaller network's window is the shorter; of the larger one what was seen is, at first.
+    """
+    settings = Federation(hidden=(hidden,), rounds=10, passes=passes, rule=rule)
+    recipe = settings.recipe(rows, 3, 700)
     steps = -(-own // settings.batch_size)
     for done in range(10):
-        given = settings.schedule(recipe, 10_000, 3, own, done)
+        given = settings.schedule(recipe, rows, 3, own, done)
         schedule = Schedule(*(tf.constant(value, tf.float64) for value in given))
         k = tf.constant(float(done * passes * steps), tf.float64)
         rates = Decoupled().rates(schedule, k, tf.constant(float(steps), tf.float64), k)
-        server = settings.effective_minibatches(recipe, 10_000, 3, done)
+        server = settings.effective_minibatches(recipe, rows, 3, done)
         # one minibatch more, the one that comes
         assert float(rates.effective_minibatches) == pytest.approx(server, abs=1.0 + 1e-9)
 
@@ -48,6 +52,8 @@ def test_many_clients_go_far_first_and_on_over_rounds_and_one_goes_as_a_fit_does
     assert again[0] == 0 and 0 < min(again[1:]) and max(again) < 1
     # a step's gain is gain (1 - f): this much of the last one is this much of an equal one
     assert again[4] == pytest.approx(0.999 * 0.9 * gains[4] * 5.5 / (gains[3] * 6.5))
+    uneven = settings.momentum(1000, np.array([0.5, 0.3, 0.2]), 4)
+    assert uneven == pytest.approx((1 - 0.38) / 0.999 * again[4])
     # one with nearly all rows is as good as alone
     assert settings.momentum(1000, np.array([0.99, 0.01]), 4) < 0.02 * again[4]
     for done in range(10):
