@@ -106,6 +106,9 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
             print(f"refused: {reason}", file=sys.stderr)
 
     clients = make_clients(settings, [Rows(task.x[part], task.y[part]) for part in parts])
+    if state is None and args.state is not None:  # no round is lost where it cannot be written
+        state = server.begin(settings, [client.summary() for client in clients])
+        server.save(state, args.state)
     state = engine.run(settings, clients, watch, state)
     posterior = server.posterior(settings, state).prune()
     predicted = runs.predict(task, posterior)

@@ -1,5 +1,14 @@
 """The errors a user can meet; a message names the value that came, what is allowed, the way out."""
 
+import zipfile
+import zlib
+
+# What NumPy and zipfile raise, reading arrays from a file that is damaged or none of theirs
+DAMAGED = (
+    AttributeError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError,
+    ValueError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
 
 class EmtdampError(Exception):
     """Base of this package's errors; the command line prints it as one line and exits with 1."""

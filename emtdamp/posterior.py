@@ -7,8 +7,6 @@ gives raw values where it knows their units, as that of a fitted estimator does.
 
 import json
 import math
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from emtdamp.errors import UsageError
+from emtdamp.errors import DAMAGED, UsageError
 from emtdamp.messages import damp
 from emtdamp.messages.activations import ACTIVATIONS
 from emtdamp.messages.damp import Network
@@ -175,9 +173,10 @@ def load_posterior(path: str | Path) -> Posterior:
         )
         name, options = settings["likelihood"]
         likelihood = LIKELIHOODS[name](**options)
+        _check_arrays(parts, kept_inputs)
     except UsageError:
         raise
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise UsageError(f"{path} is no file that Posterior.save wrote: {error}") from error
     return Posterior(
         **parts,
@@ -207,6 +206,18 @@ def _read(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
                 f"{path} has format {settings['format']}; this version reads format {FORMAT}"
             )
         return settings, dict(file)
+
+
+def _check_arrays(parts: dict[str, tuple[np.ndarray, ...]], kept_inputs: np.ndarray) -> None:
+    """Raise ValueError where the arrays are those of no network."""
+    rows = len(kept_inputs)
+    for number, (mean, var, active, odds) in enumerate(zip(*parts.values(), strict=True)):
+        shapes = [part.shape for part in (mean, var, active, odds)]
+        if shapes != [(rows + 1, mean.shape[-1])] * 2 + [(rows,)] * 2:
+            raise ValueError(f"layer {number + 1} has arrays of shapes {shapes}")
+        if not (np.isfinite(mean).all() and np.isfinite(var).all() and (var >= 0).all()):
+            raise ValueError(f"layer {number + 1} has means or variances that are none")
+        rows = mean.shape[1]
 
 
 def _number(array: np.ndarray) -> np.ndarray | float:

@@ -221,6 +221,17 @@ def test_files_that_hold_no_posterior(tmp_path):
     for settings in ["no JSON", '{"format": 4}', json.dumps(unknown)]:
         np.savez(tmp_path / "settings.npz", **arrays | {"settings": settings})
         others.append((tmp_path / "settings.npz").read_bytes())
+    for name, array in [
+        ("mean_0", arrays["mean_0"][1:]),
+        ("var_1", arrays["mean_1"] * np.nan),
+        ("var_1", -arrays["var_1"]),
+        ("mean_1", np.array("text")),
+        ("active_0", arrays["active_0"][:, None]),
+    ]:
+        np.savez(tmp_path / "spoilt.npz", **arrays | {name: array})
+        others.append((tmp_path / "spoilt.npz").read_bytes())
+    at = good.index(b"PK\x01\x02") + 10  # of an array, by a compression that there is not
+    others.append(good[:at] + b"\x63\x00" + good[at + 2 :])
     for content in [b"", b"text", good[:100], good[: len(good) // 2], *others]:
         path.write_bytes(content)
         with pytest.raises(UsageError, match="is no file that Posterior"):

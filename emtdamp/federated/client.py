@@ -94,7 +94,7 @@ class Client:
             Network(ACTIVATIONS[recipe.activation], recipe.likelihood),
             Held(),
             recipe.form,
-            recipe.batch_size,
+            min(recipe.batch_size, self.like),  # the rest of a minibatch would be padding
             1,
         )
         epoch = fitting.compiled(
@@ -161,6 +161,8 @@ def _checked(settings: Federation, x: np.ndarray, y: np.ndarray) -> tuple[np.nda
     shape = (len(x),) if settings.classes else (len(x), settings.outputs)
     if x.ndim != 2 or y.shape != shape:
         raise UsageError(f"x {x.shape} and y {y.shape}; give x (B, N) and y as {wanted}")
+    if x.shape[1] == 0:
+        raise UsageError(f"x {x.shape} has no column; give one at least")
     if len(x) and not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise UsageError("x or y has a value that is not finite; leave such rows out")
     if len(x) == 0:

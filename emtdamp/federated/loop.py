@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emtdamp.errors import EmtdampError
+from emtdamp.errors import EmtdampError, UsageError
 from emtdamp.federated import server
 from emtdamp.federated.client import Client
 from emtdamp.federated.server import Info, Server
@@ -52,10 +52,14 @@ def run(
     `report` gets the state and the Info of each round as it ends; `server.save` there is all that
     a server needs to go on after it was stopped. `ask`: how a client is asked; one that raises
     EmtdampError or OSError (a lost connection, a time that ran out) has no say in the round.
+    Raises UsageError for more rounds than the settings have: their gain has fallen to 0 by then.
     """
+    until = settings.rounds if until is None else until
+    if not 0 <= until <= settings.rounds:
+        raise UsageError(f"until={until}; give a number of rounds from 0 to {settings.rounds}")
     if state is None:
         state = server.begin(settings, [client.summary() for client in clients])
-    while state.round < (settings.rounds if until is None else until):
+    while state.round < until:
         answers = ask_all(clients, server.message(settings, state), ask)
         state, info = server.server_round(settings, state, answers)
         if report is not None:

@@ -1,17 +1,16 @@
 """The server: it averages Gaussians, does the M-step, and drops groups for all clients alike."""
 
 import json
-import zipfile
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from emtdamp.errors import EmtdampError, UsageError
+from emtdamp.errors import DAMAGED, EmtdampError, UsageError
 from emtdamp.federated import wire
 from emtdamp.federated.aggregation import geometric_average
 from emtdamp.federated.answers import check
@@ -57,6 +56,11 @@ class Server(NamedTuple):
         """With rows or without."""
         return len(self.held)
 
+    @property
+    def owners(self) -> int:
+        """Clients with rows: how far a round goes is by their number."""
+        return int(np.count_nonzero(self.held))
+
 
 class Info(NamedTuple):
     """Of a round: clients heard, those refused and why, mean log Z of a row before it was learnt,
@@ -74,7 +78,8 @@ class Info(NamedTuple):
 def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
     """Scales from `Client.summary`, and the starting posterior.
 
-    Raises UsageError where there is no row, sums are not finite, or clients have different columns.
+    Raises UsageError where there is no row, sums are not finite, or clients have different columns
+    or are not numbered from 0.
     """
     if not summaries or not any(int(s["rows"]) for s in summaries):
         raise UsageError("no client has a row; give at least one")
@@ -83,6 +88,9 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         sums = [array for name, array in summary.items() if not name.endswith(ends)]
         if not all(np.isfinite(array).all() for array in sums):
             raise UsageError(f"the sums of client {number} are not finite")
+    numbers = sorted(int(s["client"]) for s in summaries)
+    if numbers != [*range(len(numbers))]:
+        raise UsageError(f"clients are {numbers}; number them from 0 to {len(numbers) - 1}")
     shapes = {s["x_mean"].shape for s in summaries}
     if len(shapes) > 1:
         widths = ", ".join(str(shape[0]) for shape in sorted(shapes))
@@ -94,7 +102,8 @@ def begin(settings: Federation, summaries: Sequence[Arrays]) -> Server:
         y_center, y_sd, _ = _pooled(summaries, "y")
         y_scale = np.where(y_sd > 0, y_sd, 1.0)
     inputs = int(scale.live.sum())
-    recipe = settings.recipe(rows, len(summaries), inputs)
+    owners = sum(int(s["rows"]) > 0 for s in summaries)
+    recipe = settings.recipe(rows, owners, inputs)
     start = starts.start(recipe, inputs, settings.seed)
     count = float(start.state.count)
     return Server(
@@ -136,7 +145,7 @@ def message(settings: Federation, state: Server) -> Arrays:
     return {
         "round": np.asarray(state.round, np.int32),
         "rows": np.asarray(state.rows, np.int64),
-        "clients": np.asarray(state.clients, np.int32),
+        "clients": np.asarray(state.owners, np.int32),
         "count": np.asarray(state.minibatches),
         "noise": np.asarray(state.noise),
         "columns": state.columns.astype(np.uint32),
@@ -157,8 +166,8 @@ def _short(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 def effective_minibatches(settings: Federation, state: Server) -> float:
     """Ne, the minibatches behind the posterior."""
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    return settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
+    recipe = settings.recipe(state.rows, state.owners, len(state.columns))
+    return settings.effective_minibatches(recipe, state.rows, state.owners, state.round)
 
 
 def server_round(
@@ -169,7 +178,7 @@ def server_round(
     Answers that `check` refuses have no say, nor are they needed: the average is over the rest, and
     where nobody is left the posterior stays as it was.
     """
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
+    recipe = settings.recipe(state.rows, state.owners, len(state.columns))
     heard, refused = {}, {}
     for client, answer in sorted(answers.items()):
         try:
@@ -215,8 +224,8 @@ def _average(
     shares: Sequence[int],
 ) -> Server:
     """The geometric average of posteriors N(mean, 1/(Ne curvature + 1/slab))."""
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
+    recipe = settings.recipe(state.rows, state.owners, len(state.columns))
+    ne = settings.effective_minibatches(recipe, state.rows, state.owners, state.round)
     layers = []
     for number, slab in enumerate(recipe.slabs(len(state.columns))):
         posteriors = []
@@ -236,7 +245,7 @@ def _go_on(settings: Federation, before: Server, state: Server, shares: Sequence
     Heavy-ball momentum over rounds, as in federated averaging (Hsu et al. 2019). Where rounds move
     nothing any more it has died out: it changes how fast the fixed point comes, not which it is.
     """
-    again = settings.momentum(state.clients, np.array(shares) / sum(shares), before.round)
+    again = settings.momentum(state.owners, np.array(shares) / sum(shares), before.round)
     pairs = zip(before.layers, state.layers, before.moved, strict=True)
     moved = tuple(new.mean - old.mean + again * last for old, new, last in pairs)
     layers = tuple(
@@ -266,7 +275,7 @@ def _drop(settings: Federation, state: Server, recipe: Recipe) -> Server:
     sizes = (len(state.columns), *recipe.hidden)
     keep = [ramp(n, k, along) for n, k in zip(sizes, recipe.keep, strict=True)]
     slabs = recipe.slabs(len(state.columns))
-    ne, sent = settings.effective_minibatches(recipe, state.rows, state.clients, state.round), []
+    ne, sent = settings.effective_minibatches(recipe, state.rows, state.owners, state.round), []
     for (mean, curvature), slab in zip(state.layers, slabs, strict=True):
         precision = ne * curvature
         sent.append(Gaussian(tf.constant(precision), tf.constant(mean * (precision + 1 / slab))))
@@ -313,25 +322,44 @@ def load(settings: Federation, path: str | Path) -> Server:
             for name in ("moved", "active")
         )
         others = {name: arrays[name] for name in Server._fields if name not in LISTS}
+        others |= {name: int(others[name]) for name in ("round", "inputs")}
+        others |= {name: float(others[name]) for name in ("minibatches", "noise")}
+        others["settings"] = str(others["settings"])
+        then, now = json.loads(others["settings"]), json.loads(_written(settings))
+        differ = [f"{name}={then.get(name)}" for name in now if then.get(name) != now[name]]
+        found = Server(layers=layers, moved=moved, active=active, **others)
+        if not differ:
+            _check_arrays(settings, found)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise EmtdampError(f"{path} cannot be read: {error.strerror}") from error
-    except (TypeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise UsageError(f"{path} is no file that server.save wrote: {error}") from error
-    others |= {name: int(others[name]) for name in ("round", "inputs")}
-    others |= {name: float(others[name]) for name in ("minibatches", "noise")}
-    others["settings"] = str(others["settings"])
-    then, now = json.loads(others["settings"]), json.loads(_written(settings))
-    if differ := [f"{name}={then.get(name)}" for name in now if then.get(name) != now[name]]:
+    if differ:
         raise UsageError(f"{path} is of a federation with {', '.join(differ)}; give the same")
-    return Server(layers=layers, moved=moved, active=active, **others)
+    return found
+
+
+def _check_arrays(settings: Federation, state: Server) -> None:
+    """Raise ValueError where the arrays are no state of this federation."""
+    ends = [len(groups) for groups in state.active] + [settings.outputs]
+    shapes = [(above + 1, below) for above, below in pairwise(ends)]
+    for name, arrays in (
+        ("mean", [layer.mean for layer in state.layers]),
+        ("curvature", [layer.curvature for layer in state.layers]),
+        ("moved", state.moved),
+    ):
+        if [array.shape for array in arrays] != shapes:
+            raise ValueError(f"{name} has shapes {[array.shape for array in arrays]}, not {shapes}")
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"{name} is not finite")
 
 
 def posterior(settings: Federation, state: Server) -> Posterior:
     """The posterior of the network, for x and y as they came to the clients."""
-    recipe = settings.recipe(state.rows, state.clients, len(state.columns))
-    ne = settings.effective_minibatches(recipe, state.rows, state.clients, state.round)
+    recipe = settings.recipe(state.rows, state.owners, len(state.columns))
+    ne = settings.effective_minibatches(recipe, state.rows, state.owners, state.round)
     sizes = (len(state.columns), *recipe.hidden, recipe.outputs)
     ends = [*state.active[1:], np.arange(recipe.outputs)]
     dtype = np.float64 if state.rows < SMALL else np.float32

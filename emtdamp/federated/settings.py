@@ -56,8 +56,8 @@ class Federation:
     rule : "counted" or "plain"
         The geometric average of the clients' posteriors, with rows counted n/n_k times by client k,
         or once (`aggregation`).
-    sparsity : float in [0, 1)
-        Share of each hidden layer's neurons that is dropped on the way, by the server.
+    sparsity : float in [0, 1), or one for each hidden layer
+        Share of the neurons that is dropped on the way, by the server.
     half : bool
         Whether means and log-precisions travel as float16, else as float32.
     seed : int
@@ -73,7 +73,7 @@ class Federation:
     passes: int = 1
     batch_size: int = 100
     rule: Rule = "counted"
-    sparsity: float = 0.0
+    sparsity: float | tuple[float, ...] = 0.0
     half: bool = True
     seed: int = 0
     tuned: ClassVar[Tuned] = Tuned()
@@ -82,19 +82,25 @@ class Federation:
         for name in ("classes", "half"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise UsageError(f"{name}={getattr(self, name)!r}; give True or False")
+            object.__setattr__(self, name, bool(getattr(self, name)))
         least_of = {"rounds": 1, "passes": 1, "batch_size": 1, "seed": 0}
         for name, least in (least_of | {"outputs": 1 + self.classes}).items():
             value = getattr(self, name)
             if not isinstance(value, recipes.INTEGER) or isinstance(value, bool) or value < least:
                 raise UsageError(f"{name}={value!r}; give a whole number of at least {least}")
+            object.__setattr__(self, name, int(value))  # JSON has no NumPy numbers
         if self.rule not in get_args(Rule):
             raise UsageError(f"rule={self.rule!r}; use one of {', '.join(get_args(Rule))}")
         recipes.check(self._parameters())
         object.__setattr__(self, "hidden", recipes.hidden(self._parameters()))
         if not self.hidden:
             raise UsageError("hidden=(); give one hidden layer at least")
-        if self.sparsity == "auto":
-            raise UsageError("sparsity='auto'; the server needs a number in [0, 1)")
+        shares = recipes.sparsity(self._parameters())
+        if "auto" in shares:
+            raise UsageError(f"sparsity={self.sparsity!r}; the server needs numbers in [0, 1)")
+        same = len({*shares}) == 1
+        found = float(shares[0]) if same else tuple(float(share) for share in shares)
+        object.__setattr__(self, "sparsity", found)
 
     def _parameters(self) -> dict[str, Any]:
         kind = EMTDAMPClassifier if self.classes else EMTDAMPRegressor

@@ -1,10 +1,10 @@
 """What travels: flat dictionaries of NumPy arrays, the same whatever carries them.
 
-A message of the server has `round`, `rows` and `clients` (of all together), `noise` (v), `count`
-(minibatches in the curvature), `columns`, `center` and `scale` (of the inputs), `y_center` and
-`y_scale`, and of each layer l `mean.l`, `curvature.l` and `active.l` (its groups, that is its
-inputs or neurons, that are left). A client's answer has `client`, `round`, `rows`, `count`,
-`noise` and `noise_rows` (a sum of E[eps^2] and its rows), `log_partition`, `mean.l`, `curvature.l`.
+A message of the server has `round`, `rows` (of all) and `clients` (that have some), `noise` (v),
+`count` (minibatches in the curvature), `columns`, `center` and `scale` (of the inputs), `y_center`
+and `y_scale`, and of each layer l `mean.l`, `curvature.l` and `active.l` (its groups, that is its
+inputs or neurons, that are left). A client's answer has `client`, `round`, `rows`, `count`, `noise`
+and `noise_rows` (a sum of E[eps^2] and its rows), `log_partition`, `mean.l`, `curvature.l`.
 
 Only what is left travels: layers are (active inputs + 1, active outputs), the bias's row last.
 The curvature is Lam/n, the precision that a minibatch of likelihood has on average; as it spans

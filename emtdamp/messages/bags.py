@@ -48,7 +48,8 @@ class BagNetwork(Network):
     capacity: int = 0
 
     def sized(self, x: np.ndarray) -> Self:
-        return replace(self, capacity=int(np.ceil(x[..., -1].sum() / STEP)) * STEP)
+        # room for one where all bags are empty: no maximum is that of none
+        return replace(self, capacity=int(np.ceil(max(x[..., -1].sum(), 1) / STEP)) * STEP)
 
     def message_pass(self, weights: Weights, batch: Batch, noise: tf.Tensor) -> MessagePass:
         own, member = self._instances(batch.x)

@@ -6,8 +6,6 @@ prior.logit_rho.1
 k
 """
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from emtdamp.errors import UsageError
+from emtdamp.errors import DAMAGED, UsageError
 from emtdamp.messages.damp import Layer, State
 from emtdamp.messages.gaussian import Gaussian
 from emtdamp.messages.prior import PriorState
@@ -48,7 +46,7 @@ def load(path: str | Path) -> Progress:
         )
         blank = _blank(layers, left)
         flat = [arrays.pop(name) for name in names(blank)]
-    except (TypeError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise UsageError(f"{path} is no file that checkpoint.save wrote: {error}") from error
     if arrays:
         raise UsageError(

@@ -81,6 +81,7 @@ def train(
         UsageError: anything that is not so.
         EmtdampError: messages that are no longer finite.
     """
+    x, y = np.asarray(x), np.asarray(y)
     _check(network, shapes, x, y, keep, settings)
     dtype, fan_in = np.float64, [max(n - 1, 1) for n, _ in shapes]
     module, epochs = WeightPrior(shapes), float(settings.epochs)
@@ -118,8 +119,10 @@ def _check(
 ) -> None:
     if network.likelihood != ProbitProduct():
         raise UsageError(f"likelihood={network.likelihood}; give ProbitProduct(), of classes")
-    if settings.epochs < 1 or min(settings.slab, settings.inflation) <= 0:
-        raise UsageError(f"{settings}; give 1 epoch or more, and numbers above 0")
+    sizes = settings.slab, settings.inflation
+    whole = isinstance(settings.epochs, recipes.INTEGER) and settings.epochs >= 1
+    if not whole or not all(0 < size < np.inf for size in sizes):
+        raise UsageError(f"{settings}; give a whole number of epochs, and finite numbers above 0")
     if x.shape[-1] != shapes[0][0] or len(x) != len(y) or y.ndim != 1:
         raise UsageError(
             f"x has shape {x.shape} and y {y.shape}; give rows of {shapes[0][0]} columns, the last "
@@ -133,7 +136,7 @@ def _check(
     if len(classes) < 2:
         raise UsageError(f"y has one class only, {classes[0]}; give 2 classes or more")
     most = sum(int(np.prod(shape)) for shape in shapes)
-    if not 1 <= keep <= most:
+    if not isinstance(keep, recipes.INTEGER) or not 1 <= keep <= most:
         raise UsageError(f"keep={keep}; give a number of weights from 1 to {most}")
 
 

@@ -1,5 +1,6 @@
 """What a client can do wrong: the round ends without its answer, and says whose and why."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -172,9 +173,17 @@ def test_other_files_are_refused_by_name(tmp_path):
         server.load(SETTINGS, tmp_path / "text.npz")
     with pytest.raises(EmtdampError, match="cannot be read: Is a directory"):
         server.load(SETTINGS, tmp_path)
-    np.savez(tmp_path / "other.npz", round=3)
-    with pytest.raises(UsageError, match=r"other\.npz"):
-        server.load(SETTINGS, tmp_path / "other.npz")
+    good = dict(np.load(server.save(begun(), tmp_path / "good.npz")))
+    for other in [
+        {"round": 3},
+        good | {"noise": "much"},
+        good | {"settings": "none"},
+        good | {"moved.0": good["moved.0"][1:]},
+        good | {"mean.1": good["mean.1"] * np.nan},
+    ]:
+        np.savez(tmp_path / "other.npz", **other)
+        with pytest.raises(UsageError, match=r"other\.npz is no file that server\.save wrote"):
+            server.load(SETTINGS, tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize(
@@ -212,6 +221,38 @@ def test_a_federation_needs_rows_of_one_kind():
     with pytest.raises(UsageError, match="3, 4 columns"):
         parts = [Client(SETTINGS, 0, x, y), Client(SETTINGS, 1, x[:, :3], y)]
         server.begin(SETTINGS, [client.summary() for client in parts])
+    with pytest.raises(UsageError, match="has no column"):
+        Client(SETTINGS, 0, x[:, :0], y)
+
+
+@pytest.mark.parametrize("numbers", [[1, 2], [0, 0], [-1, 0]])
+def test_clients_are_numbered_from_0_once_each(numbers):
+    """One of another number is taken for somebody else, or for nobody."""
+    made = [Client(SETTINGS, number, *rows()) for number in numbers]
+    with pytest.raises(UsageError, match=rf"clients are {re.escape(str(numbers))}; number them"):
+        run(SETTINGS, made)
+
+
+@pytest.mark.parametrize("until", [-1, 4])
+def test_a_federation_has_no_more_rounds_than_its_settings(until):
+    with pytest.raises(UsageError, match=f"until={until}; give a number of rounds from 0 to 3"):
+        run(SETTINGS, clients(), until=until)
+
+
+def test_a_client_of_many_rows_is_believed():
+    """Its sum of weights, a float32 sum of 1,001 minibatches, is 100,001.52 and not 100,001; and
+    its precision is 1,080 times that of the start, which says nothing of rows."""
+    x, y = rows(100_001)
+    settings = replace(SETTINGS, batch_size=100)
+    made = [Client(settings, 0, x, y)]
+    heard = []
+    run(settings, made, lambda _, info: heard.append((info.heard, info.refused)), until=1)
+    assert heard == [((0,), {})]
+
+
+def test_minibatches_of_more_rows_than_there_are_cost_no_more():
+    settings = replace(SETTINGS, batch_size=10**9)
+    assert run(settings, clients(settings=settings), until=1).round == 1
 
 
 def test_float16_does_not_overflow():

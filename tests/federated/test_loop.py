@@ -85,17 +85,14 @@ def test_the_order_of_clients_changes_nothing():
     same(run(SETTINGS, clients()), run(SETTINGS, clients()[::-1]))
 
 
-def test_a_client_without_rows_changes_nothing():
+def test_clients_without_rows_change_nothing():
+    """Nor how far a round goes, which is by the number of clients."""
     x, y = rows()
-    state = server.begin(SETTINGS, [client.summary() for client in clients()])
-    nobody = Client(SETTINGS, 3, x[:0], y[:0])
-    message = server.message(SETTINGS, state)
-    answers = ask_all(clients(), message)
-    with_it = {**answers, 3: nobody.answer(message)}
-    one, _ = server.server_round(SETTINGS, state, answers)
-    other, info = server.server_round(SETTINGS, state, with_it)
-    same(one, other)
-    assert info.heard == (0, 1, 2, 3) and info.refused == {}
+    nobody = [Client(SETTINGS, number, x[:0], y[:0]) for number in range(3, 9)]
+    infos = []
+    with_them = run(SETTINGS, [*clients(), *nobody], lambda _, info: infos.append(info))
+    same(run(SETTINGS, clients()), with_them)
+    assert infos[-1].heard == tuple(range(9)) and infos[-1].refused == {}
 
 
 def test_scales_are_those_of_all_rows():

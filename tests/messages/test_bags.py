@@ -91,6 +91,16 @@ def test_only_empty_bags_inform_the_default_and_they_predict_with_it():
     assert changed.tolist() == [False, True, False, False]
 
 
+def test_bags_that_are_all_empty_have_messages():
+    x, some, noise = 0 * bags(), weights(0.02), tf.constant(0.7, tf.float64)
+    whole = NETWORK.message_pass(some, batch(x), noise)
+    for network in (NETWORK.sized(x), NETWORK.sized(bags())):
+        found = network.message_pass(some, batch(x), noise)
+        assert found.healthy.numpy().all()
+        for ours, theirs in zip(found.messages, whole.messages, strict=True):
+            assert_allclose(ours.gradient, theirs.gradient)
+
+
 def test_the_order_of_instances_and_empty_places_change_nothing():
     x, some = bags(), weights(0.02)
     turned = x[:, ::-1]

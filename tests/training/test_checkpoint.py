@@ -188,6 +188,8 @@ def test_other_files_are_refused(tmp_path):
     np.save(tmp_path / "one.npy", X)
     np.savez(tmp_path / "other.npz", x=X)
     contents = [b"", b"text", good[: len(good) // 2], (tmp_path / "one.npy").read_bytes()]
+    at = good.index(b"PK\x01\x02") + 10  # of an array, by a compression that there is not
+    contents.append(good[:at] + b"\x63\x00" + good[at + 2 :])
     for content in [*contents, (tmp_path / "other.npz").read_bytes()]:
         path.write_bytes(content)
         with pytest.raises(UsageError, match=r"checkpoint\.save"):

@@ -44,6 +44,10 @@ def test_wrong_data_and_settings_are_refused():
         (4, 31, "keep=31"),
         (5, Settings(slab=0.0), "slab=0.0"),
         (5, Settings(epochs=0), "epochs=0"),
+        (5, Settings(epochs=2.5), "epochs=2.5"),  # pyright: ignore
+        (5, Settings(inflation=np.nan), "inflation=nan"),
+        (4, 6.5, "keep=6.5"),
+        (3, [*y, 1], "x has shape"),
     ]:
         with pytest.raises(UsageError, match=text):
             single_weights.train(*(wrong if n == place else part for n, part in enumerate(good)))
