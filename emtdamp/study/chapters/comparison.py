@@ -227,7 +227,8 @@ def in_text(study: Study) -> dict[str, claims.Scalar]:
         }
     single, whole = study.mean(FEW, POINT, WHOLE[FEW], "bytes"), WHOLE[FEW]
     for name, method in {"own": OWN, "ensemble": ENSEMBLE}.items():
-        found[f"{name}_times"] = f"{study.mean(FEW, method, whole, 'bytes') / single:.0f}"
+        times = f"{study.mean(FEW, method, whole, 'bytes') / single:.0f}"
+        found[f"{name}_times"] = "twice" if times == "2" else f"{times} times"
     for name, method in {"own": OWN, "point": POINT}.items():
         found[f"{name}_us"] = f"{study.mean(FEW, method, whole, 'microseconds'):.0f}"
     found["bytes_standings"] = contests.spelled(study.by_bytes(FEW, "error"), "neurons")
