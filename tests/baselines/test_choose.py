@@ -64,12 +64,15 @@ def test_a_method_with_all_its_settings_is_given_its_inputs():
 
 
 def test_boston_is_scored_by_held_out_errors_whatever_the_weights_variance(monkeypatch):
+    shares = []
+
     class Sure:
         def propagate(self, x):
             return np.zeros((len(x), 1)), np.full((len(x), 1), 0.9)
 
     class Fitted:
-        def __init__(self, *_, **__):
+        def __init__(self, *_, **given):
+            shares.append(given["sparsity"])
             self.folds_ = [Fold(np.zeros((n, 2)), np.full((n, 1), 2.0), Sure()) for n in (3, 5)]  # pyright: ignore
             self.noise_variance_ = 0.1
 
@@ -77,5 +80,7 @@ def test_boston_is_scored_by_held_out_errors_whatever_the_weights_variance(monke
             return self
 
     monkeypatch.setattr(choose, "BaselineRegressor", Fitted)
-    setting = choose.Setting(BayesByBackprop(), standardize=True)
-    assert choose.score(choose.Candidate("boston", setting, 220)) == [4.0] * 5
+    for method in (BayesByBackprop(), IVON()):
+        setting = choose.Setting(method, standardize=True)
+        assert choose.score(choose.Candidate("boston", setting, 220)) == [4.0] * 5
+    assert shares == [0.5] * 5 + [0.0] * 5  # what prunes at the end is scored whole

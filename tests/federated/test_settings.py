@@ -43,6 +43,16 @@ def test_the_minibatches_behind_the_posterior_are_those_of_all_rows_or_of_a_clie
     assert ends[0] == pytest.approx(recipe.schedule.width_end * 600)
 
 
+def test_classes_begin_with_few_minibatches_and_targets_count_more_throughout():
+    class Untuned(Federation):
+        tuned = Federation.tuned._replace(early_width=1.0, target_width=1.0)
+
+    for given, start, end in (({}, 0.25, 1.0), ({"classes": False, "outputs": 1}, 2.0, 2.0)):
+        one, other = (kind(**given).recipe(400, 5, 13).schedule for kind in (Federation, Untuned))
+        assert one.width_start == pytest.approx(start * other.width_start)
+        assert one.width_end == pytest.approx(end * other.width_end)
+
+
 def test_many_clients_go_far_first_and_on_over_rounds_and_one_goes_as_a_fit_does():
     settings = Federation(rounds=10)
     gains = [settings.gain(1000, done) for done in range(10)]
