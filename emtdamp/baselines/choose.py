@@ -2,7 +2,7 @@
 
     python -m emtdamp.baselines.choose
 
-writes settings.csv beside this file in two hours; what is in it already is not run again.
+writes settings.csv beside this file, in hours; what is in it already is not run again.
 A row is a method's settings on a data set, for some epochs, with the inputs standardized or as they
 are: `score` is the mean over `runs` fits, the lower the better. The best on 10,000 images, inputs
 standardized, are a method's defaults.
