@@ -89,6 +89,22 @@ def _polynomial(coefficients: list[float], u: tf.Tensor) -> tf.Tensor:
 
 def cuts(t: tf.Tensor) -> tuple[Cut, Cut]:
     """N(z; t, 1) cut to z > 0 and N(z; -t, 1) cut to z > 0: both sides of 0 at the price of one."""
+    found = _cuts(t.dtype)(t)
+    for part in tf.nest.flatten(found):
+        part.set_shape(t.shape)
+    return found
+
+
+@cache
+def _cuts(dtype: tf.DType):
+    """`cuts` of one float type: a graph that stands once for all its places in another.
+
+    Its 250 operations, five times in a step of one hidden layer, are half of a step's.
+    """
+    return tf.function(_both_sides, [tf.TensorSpec(None, dtype)], autograph=False)
+
+
+def _both_sides(t: tf.Tensor) -> tuple[Cut, Cut]:
     x = tf.abs(t)
     inverse = 1.0 / (x + _SCALE)
     u = (_SCALE - x) * inverse

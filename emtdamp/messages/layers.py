@@ -77,14 +77,14 @@ def to_inputs(
     A = Gam@(m*m)^T + (Gam - g*g)@s^T;  B = g@m^T + x*(Gam@(m*m)^T) - x_old*((g*g_old)@s^T).
     A negative A is set to 0 and the message's slope at x, B - x A, kept.
     """
-    x, m, s = x[:, :-1], m[:-1], s[:-1]
     known = tf.matmul(gam, tf.square(m), transpose_b=True)
     precision = known + tf.matmul(gam - tf.square(g), s, transpose_b=True)
     shift = tf.matmul(g, m, transpose_b=True) + x * known
     if old is not None:
-        shift -= old.x[:, :-1] * tf.matmul(g * old.g, s, transpose_b=True)
+        shift -= old.x * tf.matmul(g * old.g, s, transpose_b=True)
     clipped = tf.nn.relu(precision)
-    return Gaussian(clipped, shift + x * (clipped - precision))
+    shift += x * (clipped - precision)
+    return Gaussian(clipped[:, :-1], shift[:, :-1])
 
 
 def to_weights(

@@ -59,11 +59,15 @@ def shared(llr: Sequence[tf.Tensor], decide: Decide) -> Belief:
         column = [odds[layer + 1][None, :] - toward_column[layer] for layer in range(inner)]
         return total, rho, odds, row, column
 
-    total, rho, odds, row, column = beliefs(llr, llr[:inner])  # as if every partner were active
-    for _ in range(SWEEPS):
+    def sweep(number, _total, _rho, _odds, row, column):
         toward_row = [lift(llr[layer], column[layer]) for layer in range(inner)]
         toward_column = [lift(llr[layer], row[layer]) for layer in range(inner)]
-        total, rho, odds, row, column = beliefs([*toward_row, llr[-1]], toward_column)
+        return number + 1, *beliefs([*toward_row, llr[-1]], toward_column)
+
+    first = beliefs(llr, llr[:inner])  # as if every partner were active
+    _, total, rho, odds, row, column = tf.while_loop(  # unrolled, each would be compiled anew
+        lambda number, *_: number < SWEEPS, sweep, (tf.constant(0), *first)
+    )
     both = [conjunction(row[layer], column[layer]) for layer in range(inner)]
     evidence = _log_evidence(total, rho, odds)
     for layer in range(inner):  # each weight's factor was counted by both its groups
