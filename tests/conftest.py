@@ -6,6 +6,7 @@ vectors across statements in 3. Epochs of few rows run as fast then, MNIST's tak
 """
 
 import os
+from collections import Counter
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -28,5 +29,12 @@ class ByFile(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
-    """In place of xdist's own."""
+    """In place of xdist's own, and the files as they come."""
+    config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The book, then files by their number of slow tests: short ones last leave nobody idle."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: ("tests/book/" not in item.nodeid, -slow[item.path]))
