@@ -14,7 +14,7 @@ import tensorflow as tf
 from benchmarks.timing import Run, clocked
 from emtdamp import EMTDAMPClassifier, datasets
 from emtdamp.training import fitting, recipes, starts
-from emtdamp.training.em import Progress
+from emtdamp.training.em import Progress, shuffled
 
 CLASSES = 10
 EPOCHS = 100  # of the fit whose first epochs are timed
@@ -50,7 +50,7 @@ def repeated(epoch: fitting.Epoch, progress: Progress) -> Run:
 
     def run() -> None:
         nonlocal progress
-        progress, _, totals = epoch(progress, tf.constant([0, int(progress.k)]))
+        progress, _, totals = epoch(progress, (0, int(progress.k)))
         totals.failed.numpy()  # waits for the end
 
     return clocked(run)
@@ -109,7 +109,7 @@ def xla_adam(data: Images, hidden: tuple[int, ...], batch: int) -> Run:
     start = [tf.constant(rng.normal(size=s) * (2 / s[0]) ** 0.5, tf.float32) for s in shapes]
     zeros = [tf.zeros(s) for s in shapes]
     x, y = _with_bias(data.x), tf.constant(data.y)
-    rows = len(data.x)
+    rows, every = len(data.x), tf.ones(len(data.x))
 
     def gradients(weights: list[tf.Tensor], x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
         xs = [x]
@@ -125,10 +125,8 @@ def xla_adam(data: Images, hidden: tuple[int, ...], batch: int) -> Run:
         return found[::-1]
 
     @tf.function(jit_compile=True)
-    def epoch(state, x, y, seed):
+    def epoch(state, x, y, order):
         weights, first, second, k = state
-        place = tf.random.stateless_uniform([rows], seed, alg="philox")
-        order = tf.reshape(tf.argsort(place)[: rows // batch * batch], [-1, batch])
         for i in tf.range(rows // batch):
             index = order[i]
             found = gradients(weights, tf.gather(x, index), tf.gather(y, index))
@@ -146,7 +144,8 @@ def xla_adam(data: Images, hidden: tuple[int, ...], batch: int) -> Run:
 
     def work() -> None:
         nonlocal state
-        state = epoch(state, x, y, tf.cast([0, state[-1]], tf.int32))
+        order, _ = shuffled(every, batch, (0, int(state[-1])))
+        state = epoch(state, x, y, order)
         state[-1].numpy()
 
     return clocked(work)

@@ -16,7 +16,6 @@ from emtdamp.messages.gaussian import Gaussian
 from emtdamp.messages.prior import EXTRINSIC_RANGE
 from emtdamp.scaling import check_range
 from emtdamp.training import em, fitting
-from emtdamp.training.forms import Schedule
 from emtdamp.training.recipe import SMALL, Data, Recipe
 
 
@@ -24,13 +23,15 @@ from emtdamp.training.recipe import SMALL, Data, Recipe
 class Held:
     """Module B of a client: its state is the layers' priors, the server's, and stays as it came."""
 
+    repeats = True
+
     def groups(self, shapes):
-        """As `GroupPrior.groups`."""
-        return [rows - 1 for rows, _ in shapes]
+        """As `GroupPrior.groups`: none is for the client to choose."""
+        return []
 
     def step(self, state, messages, keep):
         """As `GroupPrior.step`."""
-        return state, state, ()
+        return state, state, em.Groups((), ())
 
 
 class Client:
@@ -70,7 +71,7 @@ class Client:
     def answer(self, message: Arrays) -> Arrays:
         """The posterior by these rows, counted n/n_k times where the rule says so.
 
-        `message` is `server.message`'s. Raises EmtdampError where a quantity is no longer finite.
+        `message` is `server.message`'s. Raises EmtdampError where one is no longer finite.
         """
         settings, own = self.settings, len(self.x)
         layers, done = wire.unpack(message), int(message["round"])
@@ -90,19 +91,15 @@ class Client:
         schedule = settings.schedule(recipe, rows, int(message["clients"]), own, done)
         before = float(done * settings.passes * steps)
         progress = _progress(message, layers, recipe, before, dtype)
-        function = em.epoch_function(
-            Network(ACTIVATIONS[recipe.activation], recipe.likelihood),
-            Held(),
-            recipe.form,
-            min(recipe.batch_size, self.like),  # the rest of a minibatch would be padding
-            1,
-        )
+        network = Network(ACTIVATIONS[recipe.activation], recipe.likelihood)
+        function = em.epoch_function(network, Held(), recipe.form, 1)
         epoch = fitting.compiled(
             fitting.Epoch(
                 function,
                 self._batch(message, dtype),
-                Schedule(*(tf.constant(value, dtype) for value in schedule)),
-                tuple(tf.constant(n) for n in (inputs, *recipe.hidden)),
+                min(recipe.batch_size, self.like),  # the rest of a minibatch would be padding
+                tf.constant(schedule, dtype),
+                (),
             ),
             progress,
         )
@@ -136,9 +133,9 @@ class Client:
         size = self.settings.batch_size
         return -(-len(self.x) // size) * size / len(self.x)
 
-    def _order(self, number: int) -> tf.Tensor:
+    def _order(self, number: int) -> tuple[int, int]:
         """The seed of a pass; that of the first client is a fit's of all rows."""
-        return tf.constant([(self.settings.seed + 1_000_003 * self.number) % 2**31, number])
+        return (self.settings.seed + 1_000_003 * self.number) % 2**31, number
 
     def _batch(self, message: Arrays, dtype: type) -> Batch:
         """The rows on the server's scales, padded; kept, as the scales never change."""

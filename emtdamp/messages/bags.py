@@ -66,12 +66,7 @@ class BagNetwork(Network):
         empty = batch.weight[:, None] * (1.0 - some)
         push = tf.reduce_sum(empty * (shift - default * precision), 0, keepdims=True)
         second = WeightMessage(push, tf.reduce_sum(empty * precision, 0, keepdims=True))
-        seen = [(var, w, first.gradient[-1], first.precision[-1]), (spread, x, *second)]
-        flags = [[tf.reduce_all(tf.math.is_finite(a)) for a in each] for each in seen]
-        return upper._replace(
-            messages=[first, second, *upper.messages],
-            healthy=tf.concat([tf.stack(flags), upper.healthy], 0),
-        )
+        return upper._replace(messages=[first, second, *upper.messages])
 
     def propagate(self, weights: Weights, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and variance of the last layer's z, (B, J): prediction."""

@@ -43,8 +43,6 @@ from emtdamp.messages.gaussian import Gaussian
 from emtdamp.messages.layers import Trace, WeightMessage
 from emtdamp.messages.likelihoods import Likelihood, Output
 
-QUANTITIES = ("variance", "mean", "gradient", "curvature")
-
 
 class Layer(NamedTuple):
     """A layer's state, (N, J) each, N counting the bias (last row)."""
@@ -109,7 +107,8 @@ class Rates(NamedTuple):
 class Info(NamedTuple):
     """log_partition: mean over the minibatch's samples, before it was learnt; noise and
     noise_learnt: of `Output`, summed over the samples, whose weights are summed in rows;
-    healthy: (L, 4) bool, `QUANTITIES` of each layer finite.
+    healthy: () bool, the messages to all biases are finite. What is not finite in a layer spreads
+    to those above it, and from the top to all biases.
     """
 
     log_partition: tf.Tensor
@@ -160,7 +159,6 @@ class MessagePass(NamedTuple):
     messages: list[WeightMessage]
     memory: Memory
     output: Output
-    healthy: tf.Tensor
     inputs: tuple[Gaussian, ...] = ()  # where x has a variance one, the message to x, (B, N-1)
 
 
@@ -214,23 +212,20 @@ def message_pass(
     output = network.likelihood(ws[-1], vs[-1], batch.y, noise)
     g, gam = output.gradient, output.curvature
     weight = batch.weight[:, None]
-    messages, traces, flags = [], [], []
+    messages, traces = [], []
     above: list[Gaussian] = []
     for number in reversed(range(len(weights))):
         m, s = weights[number]
         old = None if previous is None else previous.traces[number]
         messages.append(layers.to_weights(xs[number], ds[number], m, g, gam, weight, old))
         traces.append(Trace(xs[number], m, g))
-        # The bias's messages are the sums of g and Gam over the samples: both are finite if it is.
-        last = (messages[-1].gradient[-1], messages[-1].precision[-1])
-        flags.append([tf.reduce_all(tf.math.is_finite(a)) for a in (vs[number], ws[number], *last)])
         if number > 0:
             above.append(layers.to_inputs(xs[number], m, s, g, gam, old))
             unit = network.activation(ws[number - 1], vs[number - 1], above[-1])
             g, gam = unit.gradient, unit.curvature
     memory = Memory(traces[::-1], above[::-1])
     inputs = () if var is None else (layers.to_inputs(xs[0], *weights[0], g, gam, None),)
-    return MessagePass(messages[::-1], memory, output, tf.stack(flags[::-1]), inputs)
+    return MessagePass(messages[::-1], memory, output, inputs)
 
 
 def step_window(
@@ -319,11 +314,12 @@ def _finish(
     result: MessagePass,
 ) -> tuple[State, Info]:
     total = tf.reduce_sum(batch.weight)
+    biases = tf.concat([gradient[-1] + sharp[-1] for gradient, sharp in result.messages], 0)
     info = Info(
         tf.reduce_sum(batch.weight * output.log_partition) / total,
         tf.reduce_sum(batch.weight * output.noise),
         tf.reduce_sum(batch.weight * output.noise_learnt),
         total,
-        result.healthy,
+        tf.reduce_all(tf.math.is_finite(biases)),
     )
     return State(new_layers, state.noise, rates.retain * state.count + 1.0), info

@@ -276,6 +276,12 @@ class GroupPrior:
             tuple(tf.fill([n], True) for n in groups) if self.share_incoming else (),
         )
 
+    @property
+    def repeats(self) -> bool:
+        """Whether a second step on the same messages tells the same: none learns from them."""
+        learns = self.learn_slab or self.share_incoming
+        return not learns and {*self.rules} <= {"dense", *GIVEN}
+
     def groups(self, shapes: Sequence[tuple[int, int]]) -> list[int]:
         """How many there are in layers of these shapes (I+1, J): I of each."""
         return [rows - 1 for rows, _ in shapes]

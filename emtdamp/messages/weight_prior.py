@@ -36,6 +36,11 @@ class WeightPrior:
         each = np.repeat([*slab, 1.0], [*sizes, 1])[:, None]  # the bias that `GroupPrior` expects
         return PriorState((tf.constant(each, tf.float64),), (tf.zeros([], tf.float64),))
 
+    @property
+    def repeats(self) -> bool:
+        """As `GroupPrior.repeats`."""
+        return _COLUMN.repeats
+
     def groups(self, shapes: Sequence[tuple[int, int]]) -> list[int]:
         """As `GroupPrior.groups`: P."""
         return [sum(int(np.prod(shape)) for shape in shapes)]

@@ -3,15 +3,18 @@
 With the estimators' defaults little of EM is in it: the number of groups is given, so that module B
 keeps the largest Bayes factors, a hard choice; slabs are given; v is learnt by regressions only.
 
-One compiled call an epoch: the shuffle (a permutation gather), every minibatch's step, and module B
-`exchanges` times in between. Compiled functions are kept by their settings and shared; a new shape
-is traced once.
+One compiled call an epoch: every minibatch's step, and module B `exchanges` times in between. The
+order of the rows is drawn before it, by NumPy, which sorts as fast as XLA and needs no compiling.
+Compiled functions are kept by their settings and shared; a new shape is traced once. Compiling
+takes longer than many a fit, and its time goes by the number of operations: so module B stands in
+one place of an epoch, and what goes into `Totals` is little.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from emtdamp.messages.damp import Batch, Layer, Network, State
@@ -42,7 +45,8 @@ class Progress(NamedTuple):
 
 
 class Module(Protocol):
-    """Module B: what becomes of its state and its messages to the layers, and its Info."""
+    """Module B: what becomes of its state and its messages to the layers, and its Info, which
+    `Groups` has llr and log_odds of."""
 
     def step(
         self, state: Any, messages: Sequence[Gaussian], keep: Sequence[tf.Tensor]
@@ -50,9 +54,21 @@ class Module(Protocol):
         """As `GroupPrior.step`."""
         ...
 
+    @property
+    def repeats(self) -> bool:
+        """As `GroupPrior.repeats`."""
+        ...
+
     def groups(self, shapes: Sequence[tuple[int, int]]) -> Sequence[int]:
         """As `GroupPrior.groups`."""
         ...
+
+
+class Groups(NamedTuple):
+    """What module B holds of each group, a tuple of (n,) float64 as in `PriorInfo`."""
+
+    llr: tuple[tf.Tensor, ...]
+    log_odds: tuple[tf.Tensor, ...]
 
 
 class Totals(NamedTuple):
@@ -62,7 +78,7 @@ class Totals(NamedTuple):
     noise: tf.Tensor  # E[eps^2], of all samples
     rows: tf.Tensor  # their weights
     change: tf.Tensor
-    failed: tf.Tensor  # (L, 4) first step at which `damp.QUANTITIES` was not finite
+    failed: tf.Tensor  # number of the first minibatch with a message that is not finite, or more
 
 
 def messages(state: State, kap: tf.Tensor) -> list[Gaussian]:
@@ -76,12 +92,12 @@ def messages(state: State, kap: tf.Tensor) -> list[Gaussian]:
 
 
 def exchange(
-    progress: Progress, kap: tf.Tensor, module: Module, keep: Sequence[tf.Tensor]
-) -> Progress:
+    progress: Progress, module: Module, keep: Sequence[tf.Tensor]
+) -> tuple[Progress, Groups]:
     """Module B answers: its extrinsic messages become the layers' priors, the means move along."""
     state = progress.state
-    sent = messages(state, kap)
-    prior, back, _ = module.step(progress.prior, sent, keep)
+    sent = messages(state, progress.width)
+    prior, back, info = module.step(progress.prior, sent, keep)
     new, averages = [], []
     for layer, average, message, answer in zip(
         state.layers, progress.average, sent, back, strict=True
@@ -92,7 +108,8 @@ def exchange(
         averages.append(mean + (average - layer.mean) * before / total)
         new.append(Layer(mean, layer.precision, layer.velocity, answer))
     state = state._replace(layers=tuple(new))
-    return progress._replace(state=state, average=tuple(averages), prior=prior)
+    progress = progress._replace(state=state, average=tuple(averages), prior=prior)
+    return progress, Groups(info.llr, info.log_odds)
 
 
 def averaged(
@@ -105,20 +122,22 @@ def averaged(
     )
 
 
-def shuffled(weight: tf.Tensor, batch_size: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def shuffled(
+    weight: tf.Tensor, batch_size: int, seed: Sequence[int]
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Numbers of the rows of each minibatch, (most, batch_size), and how many of them to take.
 
     Rows of weight 0 are padding: they come last in the order and make no steps. A number that is
-    no row fills the last minibatch up.
+    no row fills the last minibatch up. `seed`: two integers of 32 bits.
     """
-    rows = weight.shape[0]
-    most = -(-rows // batch_size)
-    real = weight > 0
-    place = tf.random.stateless_uniform([rows], seed, alg="philox")  # "auto": 60 times slower
-    order = tf.argsort(tf.where(real, place, tf.fill([rows], 2.0)))
-    order = tf.pad(order, [[0, most * batch_size - rows]], constant_values=rows)
-    steps = (tf.math.count_nonzero(real, dtype=tf.int32) + batch_size - 1) // batch_size
-    return tf.reshape(order, [most, batch_size]), steps
+    real = weight.numpy() > 0
+    rows, most = len(real), -(-len(real) // batch_size)
+    bits = tf.raw_ops.StatelessRandomUniformFullInt(shape=[rows], seed=seed, dtype=tf.uint32)
+    place = np.where(real, bits.numpy() >> 9, 1 << 24)  # 23 bits, as a uniform float has them
+    order = np.full(most * batch_size, rows, np.int32)
+    order[:rows] = np.argsort(place, kind="stable")
+    steps = -(-np.count_nonzero(real) // batch_size)
+    return tf.constant(order.reshape(most, batch_size)), tf.constant(steps, tf.int32)
 
 
 def gathered(data: Batch, index: tf.Tensor) -> Batch:
@@ -160,25 +179,22 @@ def learnt_noise(
 
 
 @lru_cache(maxsize=32)
-def epoch_function(network: Network, module: Module, form: Form, batch_size: int, exchanges: int):
+def epoch_function(network: Network, module: Module, form: Form, exchanges: int):
     """The compiled epoch of these settings.
 
-    epoch(progress, data, seed, schedule, keep) -> progress, Module B's Info, `Totals`; keep: how
-    many groups of the inputs and each hidden layer (of whatever module B groups) are to be left at
-    the end.
+    epoch(progress, data, order, steps, settings, keep) -> progress, `Groups`, `Totals`; order and
+    steps: of `shuffled`; settings: a `Schedule` in one tensor, as a call takes longer the more
+    tensors it is given; keep: how many groups of the inputs and each hidden layer (of whatever
+    module B groups) are to be left at the end.
     """
 
     @tf.function(jit_compile=True, reduce_retracing=False, autograph=False)
-    def epoch(progress: Progress, data: Batch, seed, schedule: Schedule, keep):
-        shapes = [tuple(layer.mean.shape) for layer in progress.state.layers]
-        groups = module.groups(shapes)
-        order, steps = shuffled(data.weight, batch_size, seed)
+    def epoch(progress: Progress, data: Batch, order, steps, settings, keep):
+        schedule = Schedule(*tf.unstack(settings))
+        groups = module.groups([tuple(layer.mean.shape) for layer in progress.state.layers])
         most, started = order.shape[0], progress.average
         zero = tf.zeros([], data.x.dtype)
         steps_f = tf.cast(steps, zero.dtype)
-
-        def width_of(k, state):
-            return form.width(form.rates(schedule, k, steps_f, state.count), state.count)
 
         def minibatch(i, state, average, k, totals):
             batch = gathered(data, order[i])
@@ -196,35 +212,39 @@ def epoch_function(network: Network, module: Module, form: Form, batch_size: int
             )
             return i + 1, state, average, k + 1.0, totals
 
-        def part(number, progress, before):
+        def part(number, progress, before, _):
             state, average, prior, k, _ = progress
             i, last = number * steps // exchanges, (number + 1) * steps // exchanges
+            last = tf.minimum(last, steps)
             length = tf.cast(last - i, zero.dtype)
             _, state, average, k, totals = tf.while_loop(
                 lambda i, *_: i < last, minibatch, (i, state, average, k, before)
             )
             if not form.averages:
                 average = tuple(layer.mean for layer in state.layers)
-            width = width_of(k, state)
-            progress = exchange(
-                Progress(state, average, prior, k, width),
-                width,
-                module,
-                keep_after(schedule, k, groups, keep),
-            )
             noise = learnt_noise(state.noise, schedule, totals, before, length, k, steps_f)
-            state = progress.state._replace(noise=noise)
-            return number + 1, progress._replace(state=state), totals
+            rates = form.rates(schedule, k, steps_f, state.count)
+            width = form.width(rates, state.count)
+            before = Progress(state._replace(noise=noise), average, prior, k, width)
+            after, seen = exchange(before, module, keep_after(schedule, k, groups, keep))
+            if not module.repeats:
+                follow = number < exchanges
+                after = tf.nest.map_structure(lambda a, b: tf.where(follow, a, b), after, before)
+            return number + 1, after, totals, seen
 
-        totals = Totals(zero, zero, zero, zero, tf.fill([len(shapes), 4], most))
-        _, progress, totals = tf.while_loop(
-            lambda number, *_: number < exchanges, part, (tf.constant(0), progress, totals)
+        totals = Totals(zero, zero, zero, zero, tf.constant(most))
+        none = tuple(tf.zeros([n], tf.float64) for n in groups)
+        # Where module B learns, once more, without a minibatch and without a consequence: for what
+        # it thinks in the end.
+        rounds = exchanges if module.repeats else exchanges + 1
+        _, progress, totals, seen = tf.while_loop(
+            lambda number, *_: number < rounds,
+            part,
+            (tf.constant(0), progress, totals, Groups(none, none)),
         )
-        state, average, prior, k, _ = progress
-        moved = [tf.reduce_max(tf.abs(a - b)) for a, b in zip(average, started, strict=True)]
-        totals = totals._replace(change=tf.reduce_max(tf.stack(moved)))
-        width = width_of(k, state)
-        info = module.step(prior, messages(state, width), keep_after(schedule, k, groups, keep))[2]
-        return progress._replace(width=width), info, totals
+        moved = [
+            tf.reduce_max(tf.abs(a - b)) for a, b in zip(progress.average, started, strict=True)
+        ]
+        return progress, seen, totals._replace(change=tf.reduce_max(tf.stack(moved)))
 
     return epoch

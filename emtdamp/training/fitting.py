@@ -5,17 +5,15 @@ weight 0 leave every sum unchanged, an input that is always 0 says nothing about
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from emtdamp.errors import EmtdampError
-from emtdamp.messages import damp
 from emtdamp.messages.activations import ACTIVATIONS
 from emtdamp.messages.damp import Batch, Network
-from emtdamp.messages.prior import PriorInfo
 from emtdamp.posterior import Posterior
 from emtdamp.training import em, shrinking, starts
 from emtdamp.training.forms import Schedule
@@ -30,13 +28,15 @@ class Epoch(NamedTuple):
 
     function: Any  # of `em.epoch_function`
     batch: Batch
-    schedule: Schedule
+    batch_size: int
+    settings: tf.Tensor  # the numbers of a `Schedule`
     keep: tuple[tf.Tensor, ...]
 
     def __call__(
-        self, progress: em.Progress, order: tf.Tensor
-    ) -> tuple[em.Progress, PriorInfo, em.Totals]:
-        return self.function(progress, self.batch, order, self.schedule, self.keep)
+        self, progress: em.Progress, seed: Sequence[int]
+    ) -> tuple[em.Progress, em.Groups, em.Totals]:
+        order, steps = em.shuffled(self.batch.weight, self.batch_size, seed)
+        return self.function(progress, self.batch, order, steps, self.settings, self.keep)
 
 
 class Trained(NamedTuple):
@@ -63,14 +63,18 @@ def prepare(
     rows, inputs = data.x.shape
     dtype = np.float64 if rows < SMALL else np.float32
     shape = padded_shape(padded_like or rows, inputs)
-    total = recipe.schedule.total or float(recipe.epochs * -(-rows // recipe.batch_size))
-    new_until = float(first + -(-rows // recipe.batch_size))
-    schedule = recipe.schedule._replace(total=total, new_until=new_until)
-    schedule = Schedule(*(tf.constant(value, dtype) for value in schedule))
+    settings = tf.constant(_schedule(recipe, rows, first), dtype)
     keep = tuple(tf.constant(number) for number in recipe.keep)
-    epoch = Epoch(_function(recipe), padded(data, shape, dtype), schedule, keep)
+    epoch = Epoch(_function(recipe), padded(data, shape, dtype), recipe.batch_size, settings, keep)
     progress = starts.take_up(progress, recipe, inputs, shape[1], dtype)
     return compiled(epoch, progress), progress
+
+
+def _schedule(recipe: Recipe, rows: int, first: int) -> Schedule:
+    """The recipe's, with the numbers of minibatches that so many rows make."""
+    steps = -(-rows // recipe.batch_size)
+    total = recipe.schedule.total or float(recipe.epochs * steps)
+    return recipe.schedule._replace(total=total, new_until=float(first + steps))
 
 
 def _function(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
@@ -78,7 +82,6 @@ def _function(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
         Network(ACTIVATIONS[recipe.activation], recipe.likelihood, fan_in),
         recipe.module,
         recipe.form,
-        recipe.batch_size,
         recipe.exchanges,
     )
 
@@ -86,14 +89,15 @@ def _function(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
 def compiled(epoch: Epoch, progress: em.Progress) -> Epoch:
     """The epoch with the function of its shapes alone, which is called in half the time.
 
-    A new one is compiled by a call without a row to see, its outcome dropped.
+    A new one is compiled by a call without a minibatch, its outcome dropped.
     """
-    function, batch, *others = epoch
-    order = tf.constant([0, 0])
+    function, weight = epoch.function, epoch.batch.weight
+    order, steps = em.shuffled(tf.zeros_like(weight), epoch.batch_size, (0, 0))
     before = function.experimental_get_tracing_count()
-    concrete = function.get_concrete_function(progress, batch, order, *others)
+    given = progress, epoch.batch, order, steps, epoch.settings, epoch.keep
+    concrete = function.get_concrete_function(*given)
     if function.experimental_get_tracing_count() > before:
-        concrete(progress, batch._replace(weight=tf.zeros_like(batch.weight)), order, *others)
+        concrete(*given)
     return epoch._replace(function=concrete)
 
 
@@ -142,7 +146,7 @@ def train(
     done = _iterations_done(progress, recipe, steps, first, until)
     chosen = progress.prior.left if done and not recipe.share_incoming else ()
     epoch, progress = prepare(data, recipe, progress, padded_like, first)
-    whole, kept = progress, None
+    whole, kept, schedule = progress, None, _schedule(recipe, rows, first)
     if chosen:
         kept = _chosen_before(progress, recipe, chosen)
         epoch, progress = shrink(epoch, kept, recipe)
@@ -150,7 +154,7 @@ def train(
     best, odds, inflation = None, [], 1.0
     for number in range(done, until):
         began = time.perf_counter()
-        progress, info, totals = epoch(progress, tf.constant([seed, number + first]))
+        progress, info, totals = epoch(progress, (seed, number + first))
         check(totals, steps, number)
         seconds = time.perf_counter() - began
         effective = float(progress.width * progress.state.count)  # Ne
@@ -174,12 +178,12 @@ def train(
                 row["held_out"] = evaluate(posterior, held_out)
             if report is not None:
                 report(row, posterior)
-            if held_out is not None and number + 1 > recipe.schedule.ramp_end * recipe.epochs:
+            if held_out is not None and number + 1 > schedule.ramp_end * recipe.epochs:
                 if best is None or row["held_out"] > best[1]["held_out"]:
                     best = posterior, row
                 elif patience is not None and row["iteration"] - best[1]["iteration"] >= patience:
                     break
-        if kept is None and progress.k >= epoch.schedule.total * epoch.schedule.ramp_end:
+        if kept is None and float(progress.k) >= schedule.total * schedule.ramp_end:
             samples = (recipe.epochs - number - 1) * rows * recipe.form.passes
             kept = shrinking.consider(progress, info, recipe.module, samples)
             if kept is not None:
@@ -225,7 +229,8 @@ def _chosen_before(
     keep = [tf.constant(number) for number in recipe.keep]
     sent = em.messages(progress.state, progress.width)
     info = recipe.module.step(progress.prior, sent, keep)[2]
-    return shrinking.Kept(tuple(np.flatnonzero(left) for left in chosen), progress, info)
+    seen = em.Groups(info.llr, info.log_odds)
+    return shrinking.Kept(tuple(np.flatnonzero(left) for left in chosen), progress, seen)
 
 
 def evaluate(posterior: Posterior, data: Data) -> float:
@@ -274,14 +279,12 @@ def _posterior(
 
 
 def check(totals: em.Totals, steps: int, number: int) -> None:
-    """Raise where a message stopped being finite, naming the first layer and quantity."""
-    failed = totals.failed.numpy()
-    if failed.min() < steps:
-        layer, quantity = np.unravel_index(failed.argmin(), failed.shape)
+    """Raise where a message stopped being finite, naming the minibatch."""
+    failed = int(totals.failed)
+    if failed < steps:
         raise EmtdampError(
-            f"the {damp.QUANTITIES[quantity]} of layer {layer + 1} is no longer finite in "
-            f"iteration {number + 1}, minibatch {failed.min() + 1}; use a larger batch_size, "
-            "inner_iters=1, damping of 0.5 and more, or a longer window"
+            f"a message is no longer finite in iteration {number + 1}, minibatch {failed + 1}; use "
+            "a larger batch_size, inner_iters=1, damping of 0.5 and more, or a longer window"
         )
     log_partition = float(totals.log_partition) / steps
     if log_partition < DIVERGED:

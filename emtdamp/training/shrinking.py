@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from emtdamp.messages.damp import Layer
 from emtdamp.messages.gaussian import Gaussian
-from emtdamp.messages.prior import GroupPrior, PriorInfo
-from emtdamp.training.em import Progress
+from emtdamp.messages.prior import GroupPrior
+from emtdamp.training.em import Groups, Progress
 
 # Of one core of a server of 2023 (AMD EPYC 9004): what tracing and compiling an epoch takes, and
 # what arrays of half the size save an operation of the four products a weight and sample.
@@ -32,7 +32,7 @@ class Kept(NamedTuple):
 
     groups: tuple[np.ndarray, ...]  # indices, of the inputs and each hidden layer's neurons
     progress: Progress
-    info: PriorInfo
+    info: Groups
 
 
 def operations(sizes: Sequence[int]) -> int:
@@ -49,9 +49,7 @@ def worthwhile(before: Sequence[int], after: Sequence[int], samples: float) -> b
     return saved > OPERATIONS_A_SECOND * COMPILE_SECONDS
 
 
-def consider(
-    progress: Progress, info: PriorInfo, module: GroupPrior, samples: float
-) -> Kept | None:
+def consider(progress: Progress, info: Groups, module: GroupPrior, samples: float) -> Kept | None:
     """The groups to go on with, those active now; None where all should stay."""
     if module.learn_slab or module.share_incoming or not {*module.rules} <= {"dense", "steered"}:
         return None
@@ -90,7 +88,7 @@ def marked(progress: Progress, kept: Kept) -> Progress:
     )
 
 
-def put_back(kept: Kept, progress: Progress, info: PriorInfo) -> tuple[Progress, PriorInfo]:
+def put_back(kept: Kept, progress: Progress, info: Groups) -> tuple[Progress, Groups]:
     """The whole fit: dropped groups as they were, the others as they are now."""
     places = _places(kept)
     shelved = iter(_parts(kept.progress))

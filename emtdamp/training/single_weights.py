@@ -95,14 +95,13 @@ def train(
         width_start=counts / 4,
         width_end=counts,
     )
-    schedule = Schedule(*(tf.constant(value, dtype) for value in schedule))
     data = Batch(tf.constant(x, dtype), tf.constant(y, tf.int32), tf.ones(len(y), dtype))
-    epoch = em.epoch_function(network.sized(x), module, Decoupled(), len(y), 1)
-    left = tf.constant(keep)
+    epoch = em.epoch_function(network.sized(x), module, Decoupled(), 1)
+    schedule, left = tf.constant(schedule, dtype), (tf.constant(keep),)
     odds = np.empty(0)
     for number in range(settings.epochs):
-        order = tf.constant([seed, number])
-        progress, info, totals = epoch(progress, data, order, schedule, (left,))
+        order, steps = em.shuffled(data.weight, len(y), (seed, number))
+        progress, info, totals = epoch(progress, data, order, steps, schedule, left)
         fitting.check(totals, 1, number)
         odds = info.log_odds[0].numpy()
     active = module.active(odds)

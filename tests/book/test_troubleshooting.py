@@ -46,7 +46,7 @@ def test_messages_that_stand_without_a_call_are_those_of_a_fit_that_goes_wrong()
     quoted = [text for (before, _), (kind, text) in pairwise(BLOCKS) if before == kind == "text"]
     for message, log_z, failed in zip(quoted, (-1e8, 0.0), (9, 3), strict=True):
         zero = tf.zeros([])
-        totals = em.Totals(tf.constant(log_z), zero, zero, zero, tf.constant([[failed, 9, 9, 9]]))
+        totals = em.Totals(tf.constant(log_z), zero, zero, zero, tf.constant(failed))
         with pytest.raises(EmtdampError) as raised:
             fitting.check(totals, steps=9, number=0)
         check_says(raised.value, message)

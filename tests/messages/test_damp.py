@@ -167,11 +167,31 @@ def test_more_data_narrow_every_weight():
         state = new
 
 
-def test_health_names_the_layer_and_the_quantity():
+NUMBERS = ["x", "y", "mean", "top mean"]  # a weight of infinite precision is known
+
+
+@pytest.mark.parametrize("spoilt", [*NUMBERS, "precision", "top precision"])
+def test_a_nan_is_seen_wherever_it_is(spoilt):
+    assert_seen(spoilt, np.nan)
+
+
+@pytest.mark.parametrize("spoilt", NUMBERS)
+def test_an_infinity_is_seen_wherever_it_is(spoilt):
+    assert_seen(spoilt, np.inf)
+
+
+def assert_seen(spoilt, value):
     network = Network(relu, GaussianNoise())
     state, x, y = problem(network.likelihood)
-    y[3, 1] = np.nan
-    _, info = damp.step_window(network, state, as_batch(x, y), Rates(1.0))
-    healthy = info.healthy.numpy()
-    assert damp.QUANTITIES[int(np.argmin(healthy[2]))] == "gradient"
-    assert healthy[:, :2].all()
+    assert damp.step_window(network, state, as_batch(x, y), Rates(1.0))[1].healthy
+    if spoilt in "xy":
+        {"x": x, "y": y}[spoilt][3, 1] = value
+    else:
+        number, name = -1 if "top" in spoilt else 0, spoilt.removeprefix("top ")
+        array = getattr(state.layers[number], name).numpy()
+        array[2, 0] = value
+        layers = list(state.layers)
+        layers[number] = layers[number]._replace(**{name: tf.constant(array)})
+        state = state._replace(layers=tuple(layers))
+    for step in (damp.step_window, damp.step_decoupled):
+        assert not step(network, state, as_batch(x, y), Rates(1.0))[1].healthy

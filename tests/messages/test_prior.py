@@ -346,6 +346,28 @@ def test_a_dropped_group_comes_back_only_where_no_weights_are_shared(shared):
     assert seen == [[True, False, True], again]
 
 
+@pytest.mark.parametrize(
+    "rules, settings, repeats",
+    [
+        (("dense", "steered"), {}, True),
+        (("steered", "soft"), {}, True),
+        (("free", "steered"), {}, False),
+        (("dense", "per-group"), {}, False),
+        (("dense", "steered"), {"learn_slab": True}, False),
+        (("dense", "steered"), {"share_incoming": True}, False),
+    ],
+)
+def test_a_second_step_on_the_same_messages_repeats_where_nothing_is_learnt(
+    rules, settings, repeats
+):
+    module = GroupPrior(rules, **{"learn_slab": False, **settings})
+    messages = [random_layer(5, 6, 4), random_layer(6, 4, 2)]
+    state, *first = module.step(module.init([0.6, 0.9], [6, 4]), messages, [3, 2])
+    _, *second = module.step(state, messages, [3, 2])
+    pairs = zip(tf.nest.flatten(first), tf.nest.flatten(second), strict=True)
+    assert module.repeats == repeats == all(np.array_equal(a, b) for a, b in pairs)
+
+
 def test_ramp_ends_exactly_at_the_target():
     counts = [int(prior.ramp(128, 13, p)) for p in np.linspace(-0.1, 1.2, 40)]
     assert counts[0] == 128 and counts[-1] == 13

@@ -57,18 +57,18 @@ def train(
     network = Network(relu, likelihood or ProbitProduct(nodes=9))
     size = over.pop("batch_size", 20)
     exchanges = over.pop("exchanges", 2)
-    epoch = em.epoch_function(network, module, FORMS[update], size, exchanges)
+    epoch = em.epoch_function(network, module, FORMS[update], exchanges)
     rows = int((batch.weight > 0).numpy().sum())
     total = float(epochs * -(-rows // size))
     schedule = Schedule(total=total, **over)
-    schedule = Schedule(*(tf.constant(float(value), dtype) for value in schedule))
+    schedule = tf.constant(schedule, dtype)
     prior = module.init([10.0 / n for n in sizes], sizes)
     keep = [tf.constant(number) for number in keep or sizes]
     average = tuple(layer.mean for layer in state.layers)
     progress = em.Progress(state, average, prior, tf.zeros([], dtype), tf.ones([], dtype))
     for number in range(epochs):
-        seed = tf.constant([7, number])
-        progress, info, totals = epoch(progress, batch, seed, schedule, keep)
+        order, steps = em.shuffled(batch.weight, size, (7, number))
+        progress, info, totals = epoch(progress, batch, order, steps, schedule, keep)
     return progress.state, info, progress.width, totals
 
 
@@ -133,6 +133,34 @@ def test_steering_ends_at_the_count_that_was_asked():
     rows = state.layers[1].mean.numpy()[:-1][off]
     assert np.abs(rows).max() < 1e-3 * np.abs(state.layers[1].mean.numpy()).max()
     assert float(width) > 0
+
+
+def test_an_answer_of_module_b_leaves_the_messages_to_it():
+    state = start([5, 8, 3])
+    for rule in ("steered", "soft", "free"):
+        module = GroupPrior((rule, rule), learn_slab=False)
+        prior, one = module.init([1.0, 0.5], [5, 8]), tf.ones([], tf.float64)
+        progress = em.Progress(state, tuple(x.mean for x in state.layers), prior, one, 3.0 * one)
+        after, _ = em.exchange(progress, module, [3, 4])
+        for before, now in zip(
+            em.messages(state, progress.width), em.messages(after.state, after.width), strict=True
+        ):
+            np.testing.assert_array_equal(before.precision, now.precision)
+            np.testing.assert_allclose(before.shift, now.shift, rtol=1e-7, atol=1e-9)
+
+
+def test_rows_are_in_the_order_of_uniform_numbers():
+    weight, seed = np.ones(300, np.float32), (123, 4)
+    weight[[5, 17]] = 0
+    order, steps = em.shuffled(tf.constant(weight), 7, seed)
+
+    @tf.function(jit_compile=True)
+    def uniform(seed):
+        return tf.random.stateless_uniform([300], seed, alg="philox")
+
+    expected = np.argsort(np.where(weight > 0, uniform(tf.constant(seed)), 2), kind="stable")
+    assert order.shape == (43, 7) and int(steps) == 43
+    np.testing.assert_array_equal(order.numpy().ravel(), [*expected, 300])
 
 
 def learn_noise(batch, epochs=30, **over):
@@ -212,7 +240,7 @@ def test_noise_weighs_rows_and_not_minibatches():
 
 def test_one_trace_a_shape_whatever_the_settings():
     module, network = GroupPrior(("dense",), learn_slab=False), Network(relu, GaussianNoise())
-    epoch = em.epoch_function(network, module, Window(), 20, 2)
+    epoch = em.epoch_function(network, module, Window(), 2)
     learn_noise(linear(), 1)
     before = epoch.experimental_get_tracing_count()
     learn_noise(linear(seed=1), 2, learn_noise=0.0, window=3.0, settle=0.5)
@@ -221,15 +249,14 @@ def test_one_trace_a_shape_whatever_the_settings():
     assert epoch.experimental_get_tracing_count() == before + 1
 
 
-def test_a_failure_names_step_layer_and_quantity():
+def test_a_failure_names_the_minibatch():
     batch = data()
     x = batch.x.numpy()
     x[5, 2] = np.nan
     *_, totals = train(batch._replace(x=tf.constant(x)), start([5, 8, 3]), epochs=1)
-    failed = totals.failed.numpy()
-    layer, quantity = np.unravel_index(failed.argmin(), failed.shape)
-    assert (layer, damp.QUANTITIES[quantity]) == (0, "variance")
-    assert failed.min() < 3
+    order, _ = em.shuffled(batch.weight, 20, (7, 0))
+    (where,) = np.flatnonzero((order.numpy() == 5).any(1))
+    assert int(totals.failed) == where
 
 
 # sizes, batch size, update, kind of y: every shape is compiled once

@@ -7,8 +7,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.errors import EmtdampError
+from emtdamp.messages import damp
 from emtdamp.messages.likelihoods import GaussianNoise
 from emtdamp.training import fitting, recipes, starts
+from emtdamp.training.forms import Schedule
 from emtdamp.training.recipe import Data
 
 pytestmark = pytest.mark.slow
@@ -116,8 +118,8 @@ def test_a_stream_multiplies_each_minibatch_in_once():
         k = int(progress.k)
         progress = fitting.train(rows, plan, 0, progress, first=k).progress
         batch = fitting.padded(rows, (30, 3), np.float64)
-        rates = fitting.damp.Rates(retain=1.0, temper=1.0)
-        state, _ = fitting.damp.step_window(network, state, batch, rates, 5, 0.8)
+        rates = damp.Rates(retain=1.0, temper=1.0)
+        state, _ = damp.step_window(network, state, batch, rates, 5, 0.8)
         for number, (one, two) in enumerate(zip(progress.state.layers, state.layers, strict=True)):
             for what in ("mean", "precision"):
                 found = getattr(one, what)
@@ -162,7 +164,9 @@ def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
     plan = recipes.warm(plan, 90, float(restarted.state.count))
     epoch, progress = fitting.prepare(given, plan, restarted)
     one = tf.ones([], progress.k.dtype)
-    rates = plan.form.rates(epoch.schedule, progress.k, one, progress.state.count)
+    rates = plan.form.rates(
+        Schedule(*tf.unstack(epoch.settings)), progress.k, one, progress.state.count
+    )
     kap = float(rates.effective_minibatches / progress.state.count)
     for number, (layer, mean, var) in enumerate(
         zip(restarted.state.layers, trained.posterior.mean, trained.posterior.var, strict=True)
@@ -179,7 +183,7 @@ def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
 def test_a_nan_names_layer_quantity_and_iteration():
     given = data()
     given.x[7, 1] = np.nan
-    with pytest.raises(EmtdampError, match=r"the variance of layer 1 is no longer finite in "):
+    with pytest.raises(EmtdampError, match=r"a message is no longer finite in iteration "):
         train(given)
 
 
@@ -308,6 +312,6 @@ def test_fits_of_learnt_rho_or_shared_weights_do_not_shrink(setting):
     params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
     plan = recipes.make(params.get_params(), given, 3, 1.0)
     epoch, progress = fitting.prepare(given, plan, starts.start(plan, 8, 0))
-    progress, info, _ = epoch(progress, tf.constant([0, 0]))
+    progress, info, _ = epoch(progress, (0, 0))
     module = plan.module
     assert fitting.shrinking.consider(progress, info, module, 1e15) is None
