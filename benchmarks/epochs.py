@@ -29,10 +29,10 @@ class Images:
         self.y = mnist.y_train[:rows].astype(np.int32)
 
 
-def em_epoch(
+def em_epochs(
     data: Images, hidden: tuple[int, ...], batch: int, **settings
-) -> tuple[fitting.Epoch, Progress]:
-    """The compiled epoch as `fitting.train` calls it, and where it starts; half is pruned."""
+) -> tuple[fitting.Epochs, Progress]:
+    """The compiled epochs as `fitting.train` calls them, and where they start; half is pruned."""
     model = EMTDAMPClassifier(hidden, batch_size=batch, em_iters=EPOCHS, sparsity=0.5, **settings)
     rows, inputs = data.x.shape
     given = fitting.Data(data.x - data.x.mean(0), data.y, np.ones(rows))
@@ -42,16 +42,15 @@ def em_epoch(
 
 def em(data: Images, hidden: tuple[int, ...], batch: int, **settings) -> Run:
     """An EM iteration: shuffle, module A on all minibatches, exchanges with module B, M-steps."""
-    return repeated(*em_epoch(data, hidden, batch, **settings))
+    return repeated(*em_epochs(data, hidden, batch, **settings))
 
 
-def repeated(epoch: fitting.Epoch, progress: Progress) -> Run:
+def repeated(epochs: fitting.Epochs, progress: Progress) -> Run:
     """Each run is the next epoch."""
 
     def run() -> None:
         nonlocal progress
-        progress, _, totals = epoch(progress, (0, int(progress.k)))
-        totals.failed.numpy()  # waits for the end
+        progress, *_ = epochs(progress, [(0, int(progress.k))])
 
     return clocked(run)
 
@@ -109,7 +108,7 @@ def xla_adam(data: Images, hidden: tuple[int, ...], batch: int) -> Run:
     start = [tf.constant(rng.normal(size=s) * (2 / s[0]) ** 0.5, tf.float32) for s in shapes]
     zeros = [tf.zeros(s) for s in shapes]
     x, y = _with_bias(data.x), tf.constant(data.y)
-    rows, every = len(data.x), tf.ones(len(data.x))
+    rows, every = len(data.x), np.ones(len(data.x))
 
     def gradients(weights: list[tf.Tensor], x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
         xs = [x]
@@ -144,8 +143,8 @@ def xla_adam(data: Images, hidden: tuple[int, ...], batch: int) -> Run:
 
     def work() -> None:
         nonlocal state
-        order, _ = shuffled(every, batch, (0, int(state[-1])))
-        state = epoch(state, x, y, order)
+        order = shuffled(every, batch, (0, int(state[-1])))
+        state = epoch(state, x, y, tf.constant(order))
         state[-1].numpy()
 
     return clocked(work)

@@ -30,10 +30,10 @@ def measure(hidden: tuple[int, ...], rows: int, batch: int, rounds: int = 3) -> 
     """
     from benchmarks import epochs
 
-    epoch, progress = epochs.em_epoch(epochs.Images(rows), hidden, batch)
-    numbers = tf.size(epoch.batch.x) + 6 * sum(tf.size(a) for a in progress.average)
+    compiled, progress = epochs.em_epochs(epochs.Images(rows), hidden, batch)
+    numbers = tf.size(compiled.batch.x) + 6 * sum(tf.size(a) for a in progress.average)
     arrays = 4 * int(numbers) / MEGABYTE
-    run = epochs.repeated(epoch, progress)
+    run = epochs.repeated(compiled, progress)
     _reset_peak()
     before = _status("VmRSS")
     run()

@@ -12,7 +12,7 @@ Under them, each importing from those below it only:
 `emtdamp.study`         what the book needs and a user does not
 `emtdamp.baselines`     what it is compared with: the course report's program, gradients, AMP
 `emtdamp.estimators`    rows and labels, scales, scikit-learn's contract
-`emtdamp.training`      settings to a schedule, arrays to a posterior, one compiled call an epoch
+`emtdamp.training`      settings to a schedule, arrays to a posterior, compiled epochs
 `emtdamp.messages`      the mathematics: DAMP (module A), the prior (module B), fixed points
 `emtdamp.datasets`      MNIST, Boston housing, Musk, Fashion-MNIST, small tables, standard splits
 `emtdamp.metrics`       scores of classes, of predictive distributions, of their calibration

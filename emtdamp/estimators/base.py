@@ -309,7 +309,7 @@ class EMTDAMP(BaseEstimator):
     def _by_held_out_rows(self, recipe: Recipe, data: Data, seed: int) -> Recipe:
         """With the `inflation` and the slab that suit like fits without a fifth of the rows.
 
-        Minibatches and padding are those of all rows, so that all run one compiled epoch.
+        Minibatches and padding are those of all rows, so that all run the same compiled epochs.
         """
         rows = len(data.x)
         left, out = inflation.hold_out(data, seed)

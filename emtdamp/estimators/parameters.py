@@ -104,7 +104,8 @@ PARAMETERS = """
     noise_variance_ : float or array
         The output noise's variance, in units of y squared (the probit's v).
     history_ : list of dict
-        One an EM iteration: log_partition, noise, active groups, seconds.
+        One an EM iteration: log_partition, noise, active groups, seconds (below 2,000 rows an
+        equal part of those of up to 25 iterations).
     n_iter_ : int
         EM iterations done.
 """

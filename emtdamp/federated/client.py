@@ -13,7 +13,7 @@ from emtdamp.federated.wire import Arrays, Weights
 from emtdamp.messages.activations import ACTIVATIONS
 from emtdamp.messages.damp import Batch, Layer, Network, State
 from emtdamp.messages.gaussian import Gaussian
-from emtdamp.messages.prior import EXTRINSIC_RANGE
+from emtdamp.messages.prior import EXTRINSIC_RANGE, PriorInfo
 from emtdamp.scaling import check_range
 from emtdamp.training import em, fitting
 from emtdamp.training.recipe import SMALL, Data, Recipe
@@ -31,13 +31,13 @@ class Held:
 
     def step(self, state, messages, keep):
         """As `GroupPrior.step`."""
-        return state, state, em.Groups((), ())
+        return state, state, PriorInfo((), (), (), tf.zeros([]))
 
 
 class Client:
     """Rows x (B, N) and their y, as `Federation` has it, of the client `number` (from 0).
 
-    `like`: rows to pad to, so that clients of one process share a compiled epoch. Raises
+    `like`: rows to pad to, so that clients of one process share compiled epochs. Raises
     UsageError for rows that do not belong together, are not finite, or have other classes.
     """
 
@@ -71,7 +71,8 @@ class Client:
     def answer(self, message: Arrays) -> Arrays:
         """The posterior by these rows, counted n/n_k times where the rule says so.
 
-        `message` is `server.message`'s. Raises EmtdampError where one is no longer finite.
+        `message` is `server.message`'s. Raises EmtdampError where the messages of its own
+        rows are no longer finite.
         """
         settings, own = self.settings, len(self.x)
         layers, done = wire.unpack(message), int(message["round"])
@@ -92,22 +93,19 @@ class Client:
         before = float(done * settings.passes * steps)
         progress = _progress(message, layers, recipe, before, dtype)
         network = Network(ACTIVATIONS[recipe.activation], recipe.likelihood)
-        function = em.epoch_function(network, Held(), recipe.form, 1)
-        epoch = fitting.compiled(
-            fitting.Epoch(
-                function,
-                self._batch(message, dtype),
-                min(recipe.batch_size, self.like),  # the rest of a minibatch would be padding
-                tf.constant(schedule, dtype),
-                (),
-            ),
-            progress,
-        )
-        sums = np.zeros(3)
-        for number in range(done * settings.passes, (done + 1) * settings.passes):
-            progress, _, totals = epoch(progress, self._order(number))
-            fitting.check(totals, steps, number)
-            sums += [float(totals.noise), float(totals.rows), float(totals.log_partition)]
+        epochs = fitting.Epochs(
+            em.epochs_function(network, Held(), recipe.form, 1),
+            self._batch(message, dtype),
+            min(recipe.batch_size, self.like),  # the rest of a minibatch would be padding
+            settings.passes,
+            tf.constant(schedule, dtype),
+            (),
+        ).compiled(progress)
+        first = done * settings.passes
+        seeds = [self._seed(number) for number in range(first, first + settings.passes)]
+        progress, _, totals = epochs(progress, seeds)
+        fitting.check(totals, steps, first)
+        sums = np.array([totals.noise, totals.rows, totals.log_partition], np.float64).sum(1)
         sums[:2] /= self.weight
         state = progress.state
         count = float(state.count)
@@ -133,7 +131,7 @@ class Client:
         size = self.settings.batch_size
         return -(-len(self.x) // size) * size / len(self.x)
 
-    def _order(self, number: int) -> tuple[int, int]:
+    def _seed(self, number: int) -> tuple[int, int]:
         """The seed of a pass; that of the first client is a fit's of all rows."""
         return (self.settings.seed + 1_000_003 * self.number) % 2**31, number
 

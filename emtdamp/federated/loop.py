@@ -23,7 +23,7 @@ class Rows(NamedTuple):
 
 
 def make_clients(settings: Federation, rows: Sequence[Rows]) -> list[Client]:
-    """A client for each part, padded alike so that all share one compiled epoch."""
+    """A client for each part, padded alike so that all share compiled epochs."""
     most = max((len(part.x) for part in rows), default=0)
     return [Client(settings, number, *part, like=most) for number, part in enumerate(rows)]
 

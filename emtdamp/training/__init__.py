@@ -1,1 +1,1 @@
-"""Settings to a schedule, arrays to a posterior: one compiled call an epoch."""
+"""Settings to a schedule, arrays to a posterior: compiled epochs."""

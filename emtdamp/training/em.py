@@ -3,11 +3,12 @@
 With the estimators' defaults little of EM is in it: the number of groups is given, so that module B
 keeps the largest Bayes factors, a hard choice; slabs are given; v is learnt by regressions only.
 
-One compiled call an epoch: every minibatch's step, and module B `exchanges` times in between. The
-order of the rows is drawn before it, by NumPy, which sorts as fast as XLA and needs no compiling.
-Compiled functions are kept by their settings and shared; a new shape is traced once. Compiling
-takes longer than many a fit, and its time goes by the number of operations: so module B stands in
-one place of an epoch, and what goes into `Totals` is little.
+One compiled call for some epochs: every minibatch's step, and module B `exchanges` times an epoch.
+The order of the rows is drawn before it, by NumPy, which sorts as fast as XLA and needs no
+compiling. A call takes as long as ten minibatches of a small table, so such epochs are called by
+the dozen. Compiled functions are kept by their settings and shared; a new shape is traced once.
+Compiling takes longer than many a fit, and its time goes by the number of operations: so module B
+stands in one place of an epoch, and what goes into `Totals` is little.
 """
 
 from collections.abc import Sequence
@@ -45,8 +46,7 @@ class Progress(NamedTuple):
 
 
 class Module(Protocol):
-    """Module B: what becomes of its state and its messages to the layers, and its Info, which
-    `Groups` has llr and log_odds of."""
+    """Module B: what becomes of its state and its messages to the layers, and its Info."""
 
     def step(
         self, state: Any, messages: Sequence[Gaussian], keep: Sequence[tf.Tensor]
@@ -64,21 +64,18 @@ class Module(Protocol):
         ...
 
 
-class Groups(NamedTuple):
-    """What module B holds of each group, a tuple of (n,) float64 as in `PriorInfo`."""
-
-    llr: tuple[tf.Tensor, ...]
-    log_odds: tuple[tf.Tensor, ...]
-
-
 class Totals(NamedTuple):
-    """Sums over an epoch; change: the largest |change| of the posterior's mean in it."""
+    """Sums over an epoch; change: the largest |change| of the posterior's mean in it.
+
+    Of several epochs: (epochs,) each.
+    """
 
     log_partition: tf.Tensor
     noise: tf.Tensor  # E[eps^2], of all samples
     rows: tf.Tensor  # their weights
     change: tf.Tensor
     failed: tf.Tensor  # number of the first minibatch with a message that is not finite, or more
+    variance: tf.Tensor  # v at its end
 
 
 def messages(state: State, kap: tf.Tensor) -> list[Gaussian]:
@@ -93,8 +90,11 @@ def messages(state: State, kap: tf.Tensor) -> list[Gaussian]:
 
 def exchange(
     progress: Progress, module: Module, keep: Sequence[tf.Tensor]
-) -> tuple[Progress, Groups]:
-    """Module B answers: its extrinsic messages become the layers' priors, the means move along."""
+) -> tuple[Progress, tuple[tf.Tensor, ...]]:
+    """Module B answers: its extrinsic messages become the layers' priors, the means move along.
+
+    Returns also its log-odds of the groups, (n,) each.
+    """
     state = progress.state
     sent = messages(state, progress.width)
     prior, back, info = module.step(progress.prior, sent, keep)
@@ -109,7 +109,7 @@ def exchange(
         new.append(Layer(mean, layer.precision, layer.velocity, answer))
     state = state._replace(layers=tuple(new))
     progress = progress._replace(state=state, average=tuple(averages), prior=prior)
-    return progress, Groups(info.llr, info.log_odds)
+    return progress, tuple(info.log_odds)
 
 
 def averaged(
@@ -122,22 +122,18 @@ def averaged(
     )
 
 
-def shuffled(
-    weight: tf.Tensor, batch_size: int, seed: Sequence[int]
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Numbers of the rows of each minibatch, (most, batch_size), and how many of them to take.
+def shuffled(weight: np.ndarray, batch_size: int, seed: Sequence[int]) -> np.ndarray:
+    """Numbers of the rows of each minibatch, (most, batch_size) int32.
 
-    Rows of weight 0 are padding: they come last in the order and make no steps. A number that is
-    no row fills the last minibatch up. `seed`: two integers of 32 bits.
+    Rows of weight 0 are padding: they come last in the order. A number that is no row fills the
+    last minibatch up. `seed`: two integers of 32 bits.
     """
-    real = weight.numpy() > 0
-    rows, most = len(real), -(-len(real) // batch_size)
+    rows, most = len(weight), -(-len(weight) // batch_size)
     bits = tf.raw_ops.StatelessRandomUniformFullInt(shape=[rows], seed=seed, dtype=tf.uint32)
-    place = np.where(real, bits.numpy() >> 9, 1 << 24)  # 23 bits, as a uniform float has them
+    place = np.where(weight > 0, bits.numpy() >> 9, 1 << 24)  # 23 bits, as a uniform float has them
     order = np.full(most * batch_size, rows, np.int32)
     order[:rows] = np.argsort(place, kind="stable")
-    steps = -(-np.count_nonzero(real) // batch_size)
-    return tf.constant(order.reshape(most, batch_size)), tf.constant(steps, tf.int32)
+    return order.reshape(most, batch_size)
 
 
 def gathered(data: Batch, index: tf.Tensor) -> Batch:
@@ -179,46 +175,52 @@ def learnt_noise(
 
 
 @lru_cache(maxsize=32)
-def epoch_function(network: Network, module: Module, form: Form, exchanges: int):
-    """The compiled epoch of these settings.
+def epochs_function(network: Network, module: Module, form: Form, exchanges: int):
+    """The compiled epochs of these settings.
 
-    epoch(progress, data, order, steps, settings, keep) -> progress, `Groups`, `Totals`; order and
-    steps: of `shuffled`; settings: a `Schedule` in one tensor, as a call takes longer the more
-    tensors it is given; keep: how many groups of the inputs and each hidden layer (of whatever
-    module B groups) are to be left at the end.
+    run(progress, data, orders, steps, epochs, settings, keep) -> progress, log-odds, `Totals`:
+
+    orders: of `shuffled`, (most, ...), an epoch each; steps: minibatches to take of each; epochs:
+    how many of them to run; settings: a `Schedule` in one tensor, since tracing takes a third
+    longer with its 18; keep: how many groups of the inputs and each hidden layer (of whatever
+    module B groups) are to be left at the end. Log-odds of the groups, (most, n) each, and totals
+    have a row an epoch, of 0 for those that were not run.
     """
+    # Where module B learns, it is asked once more at the end of an epoch, without a minibatch and
+    # without a consequence: for what it thinks then.
+    rounds = exchanges if module.repeats else exchanges + 1
 
     @tf.function(jit_compile=True, reduce_retracing=False, autograph=False)
-    def epoch(progress: Progress, data: Batch, order, steps, settings, keep):
+    def run(progress: Progress, data: Batch, orders, steps, epochs, settings, keep):
         schedule = Schedule(*tf.unstack(settings))
         groups = module.groups([tuple(layer.mean.shape) for layer in progress.state.layers])
-        most, started = order.shape[0], progress.average
         zero = tf.zeros([], data.x.dtype)
         steps_f = tf.cast(steps, zero.dtype)
+        nothing = Totals(zero, zero, zero, zero, tf.constant(orders.shape[1]), zero)
+        none = tuple(tf.zeros([n], tf.float64) for n in groups)
 
-        def minibatch(i, state, average, k, totals):
-            batch = gathered(data, order[i])
+        def minibatch(epoch, i, state, average, k, totals):
+            batch = gathered(data, orders[epoch, i])
             rates = form.rates(schedule, k, steps_f, state.count)
             state, seen = form.step(network, state, batch, rates)
             if form.averages:
                 average = averaged(average, state, schedule, k, steps_f)
             learnt = k >= schedule.new_until
-            totals = Totals(
-                totals.log_partition + seen.log_partition,
-                totals.noise + tf.where(learnt, seen.noise_learnt, seen.noise),
-                totals.rows + seen.rows,
-                totals.change,
-                tf.minimum(totals.failed, tf.where(seen.healthy, most, i)),
+            totals = totals._replace(
+                log_partition=totals.log_partition + seen.log_partition,
+                noise=totals.noise + tf.where(learnt, seen.noise_learnt, seen.noise),
+                rows=totals.rows + seen.rows,
+                failed=tf.minimum(totals.failed, tf.where(seen.healthy, nothing.failed, i)),
             )
-            return i + 1, state, average, k + 1.0, totals
+            return epoch, i + 1, state, average, k + 1.0, totals
 
-        def part(number, progress, before, _):
+        def part(epoch, number, progress, before, _):
             state, average, prior, k, _ = progress
             i, last = number * steps // exchanges, (number + 1) * steps // exchanges
             last = tf.minimum(last, steps)
             length = tf.cast(last - i, zero.dtype)
-            _, state, average, k, totals = tf.while_loop(
-                lambda i, *_: i < last, minibatch, (i, state, average, k, before)
+            _, _, state, average, k, totals = tf.while_loop(
+                lambda _, i, *__: i < last, minibatch, (epoch, i, state, average, k, before)
             )
             if not form.averages:
                 average = tuple(layer.mean for layer in state.layers)
@@ -226,25 +228,34 @@ def epoch_function(network: Network, module: Module, form: Form, exchanges: int)
             rates = form.rates(schedule, k, steps_f, state.count)
             width = form.width(rates, state.count)
             before = Progress(state._replace(noise=noise), average, prior, k, width)
-            after, seen = exchange(before, module, keep_after(schedule, k, groups, keep))
+            after, odds = exchange(before, module, keep_after(schedule, k, groups, keep))
             if not module.repeats:
                 follow = number < exchanges
                 after = tf.nest.map_structure(lambda a, b: tf.where(follow, a, b), after, before)
-            return number + 1, after, totals, seen
+            return epoch, number + 1, after, totals, odds
 
-        totals = Totals(zero, zero, zero, zero, tf.constant(most))
-        none = tuple(tf.zeros([n], tf.float64) for n in groups)
-        # Where module B learns, once more, without a minibatch and without a consequence: for what
-        # it thinks in the end.
-        rounds = exchanges if module.repeats else exchanges + 1
-        _, progress, totals, seen = tf.while_loop(
-            lambda number, *_: number < rounds,
-            part,
-            (tf.constant(0), progress, totals, Groups(none, none)),
+        def whole(epoch, progress, told):
+            started = progress.average
+            _, _, progress, totals, odds = tf.while_loop(
+                lambda _, number, *__: number < rounds,
+                part,
+                (epoch, tf.constant(0), progress, nothing, none),
+            )
+            moved = [
+                tf.reduce_max(tf.abs(a - b)) for a, b in zip(progress.average, started, strict=True)
+            ]
+            change, v = tf.reduce_max(tf.stack(moved)), progress.state.noise
+            tell = odds, totals._replace(change=change, variance=v)
+            told = tf.nest.map_structure(lambda rows, row: rows.write(epoch, row), told, tell)
+            return epoch + 1, progress, told
+
+        told = tf.nest.map_structure(
+            lambda row: tf.TensorArray(row.dtype, orders.shape[0], element_shape=row.shape),
+            (none, nothing),
         )
-        moved = [
-            tf.reduce_max(tf.abs(a - b)) for a, b in zip(progress.average, started, strict=True)
-        ]
-        return progress, seen, totals._replace(change=tf.reduce_max(tf.stack(moved)))
+        _, progress, told = tf.while_loop(
+            lambda epoch, *_: epoch < epochs, whole, (tf.constant(0), progress, told)
+        )
+        return progress, *tf.nest.map_structure(lambda rows: rows.stack(), told)
 
-    return epoch
+    return run

@@ -4,9 +4,10 @@ Small data are padded to few sizes, so that folds and repeated fits share compil
 weight 0 leave every sum unchanged, an input that is always 0 says nothing about its weights.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,7 @@ import tensorflow as tf
 from emtdamp.errors import EmtdampError
 from emtdamp.messages.activations import ACTIVATIONS
 from emtdamp.messages.damp import Batch, Network
+from emtdamp.messages.prior import PriorInfo
 from emtdamp.posterior import Posterior
 from emtdamp.training import em, shrinking, starts
 from emtdamp.training.forms import Schedule
@@ -21,22 +23,52 @@ from emtdamp.training.inflation import log_density
 from emtdamp.training.recipe import SMALL, Data, Recipe, padded_shape
 
 DIVERGED = -1e6  # log Z of a sample: a thousand deviations off
+EPOCHS_A_CALL = 25  # of fewer than `SMALL` rows, where a call takes as long as an epoch
 
 
-class Epoch(NamedTuple):
-    """A compiled epoch and its data; called with `em.Progress` and the seed of the order."""
+class Epochs(NamedTuple):
+    """Compiled epochs and their data; called with `em.Progress` and the seed of each epoch's order.
 
-    function: Any  # of `em.epoch_function`
+    Of a call come the progress, and log-odds of the groups and `em.Totals` as arrays with a row an
+    epoch.
+    """
+
+    function: Any  # of `em.epochs_function`
     batch: Batch
     batch_size: int
+    most: int  # epochs of a call
     settings: tf.Tensor  # the numbers of a `Schedule`
     keep: tuple[tf.Tensor, ...]
 
     def __call__(
-        self, progress: em.Progress, seed: Sequence[int]
-    ) -> tuple[em.Progress, em.Groups, em.Totals]:
-        order, steps = em.shuffled(self.batch.weight, self.batch_size, seed)
-        return self.function(progress, self.batch, order, steps, self.settings, self.keep)
+        self, progress: em.Progress, seeds: Sequence[Sequence[int]]
+    ) -> tuple[em.Progress, tuple[np.ndarray, ...], em.Totals]:
+        given = progress, self.batch, *self._order(seeds), self.settings, self.keep
+        progress, *told = self.function(*given)
+        count = len(seeds)
+        return progress, *tf.nest.map_structure(lambda rows: rows.numpy()[:count], told)
+
+    def compiled(self, progress: em.Progress) -> Self:
+        """The same with the function of its shapes alone, which is called in half the time.
+
+        A new one is compiled by a call for no epoch, its outcome dropped.
+        """
+        before = self.function.experimental_get_tracing_count()
+        given = progress, self.batch, *self._order(()), self.settings, self.keep
+        concrete = self.function.get_concrete_function(*given)
+        if self.function.experimental_get_tracing_count() > before:
+            concrete(*given)
+        return self._replace(function=concrete)
+
+    def _order(self, seeds: Sequence[Sequence[int]]) -> tuple[tf.Tensor, ...]:
+        weight = self.batch.weight.numpy()
+        orders = np.zeros(
+            (self.most, -(-len(weight) // self.batch_size), self.batch_size), np.int32
+        )
+        for place, seed in zip(orders[: len(seeds)], seeds, strict=True):
+            place[:] = em.shuffled(weight, self.batch_size, seed)
+        steps = -(-np.count_nonzero(weight > 0) // self.batch_size)
+        return tuple(tf.constant(each, tf.int32) for each in (orders, steps, len(seeds)))
 
 
 class Trained(NamedTuple):
@@ -54,10 +86,10 @@ def prepare(
     progress: em.Progress,
     padded_like: int | None = None,
     first: int = 0,
-) -> tuple[Epoch, em.Progress]:
-    """The compiled epoch of these data, and `progress` as it takes it.
+) -> tuple[Epochs, em.Progress]:
+    """The compiled epochs of these data, and `progress` as they take it.
 
-    `padded_like`: as many rows as these are to share the compiled epoch with, this number or more;
+    `padded_like`: as many rows as these are to share the compiled epochs with, this number or more;
     `first`: see `train`.
     """
     rows, inputs = data.x.shape
@@ -65,9 +97,10 @@ def prepare(
     shape = padded_shape(padded_like or rows, inputs)
     settings = tf.constant(_schedule(recipe, rows, first), dtype)
     keep = tuple(tf.constant(number) for number in recipe.keep)
-    epoch = Epoch(_function(recipe), padded(data, shape, dtype), recipe.batch_size, settings, keep)
+    batch, most = padded(data, shape, dtype), EPOCHS_A_CALL if rows < SMALL else 1
+    epochs = Epochs(_function(recipe), batch, recipe.batch_size, most, settings, keep)
     progress = starts.take_up(progress, recipe, inputs, shape[1], dtype)
-    return compiled(epoch, progress), progress
+    return epochs.compiled(progress), progress
 
 
 def _schedule(recipe: Recipe, rows: int, first: int) -> Schedule:
@@ -78,7 +111,7 @@ def _schedule(recipe: Recipe, rows: int, first: int) -> Schedule:
 
 
 def _function(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
-    return em.epoch_function(
+    return em.epochs_function(
         Network(ACTIVATIONS[recipe.activation], recipe.likelihood, fan_in),
         recipe.module,
         recipe.form,
@@ -86,32 +119,17 @@ def _function(recipe: Recipe, fan_in: tuple[int, ...] = ()) -> Any:
     )
 
 
-def compiled(epoch: Epoch, progress: em.Progress) -> Epoch:
-    """The epoch with the function of its shapes alone, which is called in half the time.
-
-    A new one is compiled by a call without a minibatch, its outcome dropped.
-    """
-    function, weight = epoch.function, epoch.batch.weight
-    order, steps = em.shuffled(tf.zeros_like(weight), epoch.batch_size, (0, 0))
-    before = function.experimental_get_tracing_count()
-    given = progress, epoch.batch, order, steps, epoch.settings, epoch.keep
-    concrete = function.get_concrete_function(*given)
-    if function.experimental_get_tracing_count() > before:
-        concrete(*given)
-    return epoch._replace(function=concrete)
-
-
-def shrink(epoch: Epoch, kept: shrinking.Kept, recipe: Recipe) -> tuple[Epoch, em.Progress]:
-    """The epoch of the kept groups alone, compiled, and where it goes on."""
+def shrink(epochs: Epochs, kept: shrinking.Kept, recipe: Recipe) -> tuple[Epochs, em.Progress]:
+    """Epochs of the kept groups alone, compiled, and where they go on."""
     fan_in = tuple(layer.mean.shape[0] for layer in kept.progress.state.layers)
-    x = tf.gather(epoch.batch.x, shrinking.columns(kept), axis=1)
-    smaller = epoch._replace(
+    x = tf.gather(epochs.batch.x, shrinking.columns(kept), axis=1)
+    smaller = epochs._replace(
         function=_function(recipe, fan_in),
-        batch=epoch.batch._replace(x=x),
+        batch=epochs.batch._replace(x=x),
         keep=tuple(tf.constant(len(groups)) for groups in kept.groups),
     )
     progress = shrinking.drop(kept)
-    return compiled(smaller, progress), progress
+    return smaller.compiled(progress), progress
 
 
 def train(
@@ -136,7 +154,8 @@ def train(
     With `held_out` the iterate of highest log predictive density there is returned, pruned as
     asked, and `patience` iterations without a better one stop the fit, once the pruning ramp is
     over. `report` gets each iteration's row of the history and its posterior. A row's seconds are
-    those of the iteration: compiling, evaluating and reporting are apart.
+    those of the iteration, or an equal part of those of some: compiling, evaluating and reporting
+    are apart.
     """
     rows, inputs = data.x.shape
     steps = -(-rows // recipe.batch_size)
@@ -145,50 +164,62 @@ def train(
     until = recipe.epochs if until is None else until
     done = _iterations_done(progress, recipe, steps, first, until)
     chosen = progress.prior.left if done and not recipe.share_incoming else ()
-    epoch, progress = prepare(data, recipe, progress, padded_like, first)
+    epochs, progress = prepare(data, recipe, progress, padded_like, first)
     whole, kept, schedule = progress, None, _schedule(recipe, rows, first)
     if chosen:
         kept = _chosen_before(progress, recipe, chosen)
-        epoch, progress = shrink(epoch, kept, recipe)
+        epochs, progress = shrink(epochs, kept, recipe)
     history: list[dict[str, float]] = []
     best, odds, inflation = None, [], 1.0
-    for number in range(done, until):
+    watched, ramped = held_out is not None or report is not None, schedule.total * schedule.ramp_end
+    while done < until:
         began = time.perf_counter()
-        progress, info, totals = epoch(progress, (seed, number + first))
-        check(totals, steps, number)
-        seconds = time.perf_counter() - began
+        left = math.ceil((ramped - float(progress.k)) / steps)  # iterations, until the ramp is over
+        count = min(1 if watched else epochs.most, until - done, left if left > 0 else until)
+        seeds = [(seed, number + first) for number in range(done, done + count)]
+        progress, told, totals = epochs(progress, seeds)
+        check(totals, steps, done)
+        seconds = (time.perf_counter() - began) / count
+        for number in range(count):
+            active = [each[number] > 0 for each in (told[0][:, :inputs], *told[1:])]
+            row = {
+                "iteration": done + number + 1,
+                "log_partition": float(totals.log_partition[number]) / steps,
+                "noise": float(totals.variance[number]),
+                "change": float(totals.change[number]),
+                **{f"active_{n}": int(groups.sum()) for n, groups in enumerate(active)},
+                "seconds": seconds,
+            }
+            history.append(row)
+        done, row = done + count, history[-1]
         effective = float(progress.width * progress.state.count)  # Ne
         inflation = recipe.inflation or max(effective / steps, 1.0)
-        whole = progress
-        if kept is not None:
-            whole, info = shrinking.put_back(kept, progress, info)
-        odds = [info.log_odds[0].numpy()[:inputs], *(x.numpy() for x in info.log_odds[1:])]
-        row = {
-            "iteration": number + 1,
-            "log_partition": float(totals.log_partition) / steps,
-            "noise": float(whole.state.noise),
-            "change": float(totals.change),
-            **{f"active_{n}": int((groups > 0).sum()) for n, groups in enumerate(odds)},
-            "seconds": seconds,
-        }
-        history.append(row)
-        if held_out is not None or report is not None:
+        whole, last = progress, [each[-1] for each in told]
+        odds = [last[0][:inputs], *last[1:]]
+        if kept is not None and (watched or done == until):
+            seen = asked(progress, recipe, epochs.keep)
+            whole, seen = shrinking.put_back(kept, progress, seen)
+            odds = [each.numpy() for each in seen.log_odds]
+            odds[0] = odds[0][:inputs]
+        if watched:
             posterior = _posterior(whole, odds, inflation, recipe)
             if held_out is not None:
                 row["held_out"] = evaluate(posterior, held_out)
             if report is not None:
                 report(row, posterior)
-            if held_out is not None and number + 1 > schedule.ramp_end * recipe.epochs:
+            if held_out is not None and done > schedule.ramp_end * recipe.epochs:
                 if best is None or row["held_out"] > best[1]["held_out"]:
                     best = posterior, row
                 elif patience is not None and row["iteration"] - best[1]["iteration"] >= patience:
                     break
-        if kept is None and float(progress.k) >= schedule.total * schedule.ramp_end:
-            samples = (recipe.epochs - number - 1) * rows * recipe.form.passes
-            kept = shrinking.consider(progress, info, recipe.module, samples)
-            if kept is not None:
+        if kept is None and float(progress.k) >= ramped:
+            samples = (recipe.epochs - done) * rows * recipe.form.passes
+            stay = shrinking.consider(last, recipe.outputs, recipe.module, samples)
+            if stay is not None:
+                seen = asked(progress, recipe, epochs.keep)
+                kept = shrinking.Kept(stay, progress, seen)
                 whole = shrinking.marked(whole, kept)
-                epoch, progress = shrink(epoch, kept, recipe)
+                epochs, progress = shrink(epochs, kept, recipe)
     return Trained(
         _posterior(whole, odds, inflation, recipe) if best is None else best[0],
         tf.nest.map_structure(starts.at_rest, whole),
@@ -227,10 +258,13 @@ def _chosen_before(
 ) -> shrinking.Kept:
     """The groups that the fit went on with when it stopped."""
     keep = [tf.constant(number) for number in recipe.keep]
-    sent = em.messages(progress.state, progress.width)
-    info = recipe.module.step(progress.prior, sent, keep)[2]
-    seen = em.Groups(info.llr, info.log_odds)
-    return shrinking.Kept(tuple(np.flatnonzero(left) for left in chosen), progress, seen)
+    groups = tuple(np.flatnonzero(left) for left in chosen)
+    return shrinking.Kept(groups, progress, asked(progress, recipe, keep))
+
+
+def asked(progress: em.Progress, recipe: Recipe, keep: Sequence[tf.Tensor]) -> PriorInfo:
+    """What module B thinks, with `keep` groups to be left."""
+    return recipe.module.step(progress.prior, em.messages(progress.state, progress.width), keep)[2]
 
 
 def evaluate(posterior: Posterior, data: Data) -> float:
@@ -278,17 +312,20 @@ def _posterior(
     )
 
 
-def check(totals: em.Totals, steps: int, number: int) -> None:
-    """Raise where a message stopped being finite, naming the minibatch."""
-    failed = int(totals.failed)
-    if failed < steps:
-        raise EmtdampError(
-            f"a message is no longer finite in iteration {number + 1}, minibatch {failed + 1}; use "
-            "a larger batch_size, inner_iters=1, damping of 0.5 and more, or a longer window"
-        )
-    log_partition = float(totals.log_partition) / steps
-    if log_partition < DIVERGED:
-        raise EmtdampError(
-            f"the fit diverges: log Z of a sample is {log_partition:.3g} in iteration "
-            f"{number + 1}; prune fewer inputs, or use the other form of update"
-        )
+def check(totals: em.Totals, steps: int, done: int) -> None:
+    """Raise where a message stopped being finite, naming the minibatch, or a fit diverges.
+
+    `done`: iterations before these.
+    """
+    told = zip(totals.failed, totals.log_partition / steps, strict=True)
+    for number, (failed, log_z) in enumerate(told, start=done + 1):
+        if failed < steps:
+            raise EmtdampError(
+                f"a message is no longer finite in iteration {number}, minibatch {failed + 1}; use "
+                "a larger batch_size, inner_iters=1, damping of 0.5 and more, or a longer window"
+            )
+        if log_z < DIVERGED:
+            raise EmtdampError(
+                f"the fit diverges: log Z of a sample is {log_z:.3g} in iteration {number}; prune "
+                "fewer inputs, or use the other form of update"
+            )

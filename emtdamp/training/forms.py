@@ -1,6 +1,6 @@
 """The two forms of module A's step, each with its start, its rates and its step.
 
-Both are used alike, by the compiled epoch and wherever a State is moved:
+Both are used alike, by the compiled epochs and wherever a State is moved:
 
     state = form.init(means, precisions, priors, noise, schedule)
     rates = form.rates(schedule, k, steps, state.count)

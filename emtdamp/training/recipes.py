@@ -233,7 +233,7 @@ def make(
 
     `outputs`: width of the last layer; `noise`: v in the units of y there, or None to start at 1
     and learn it; `part_of`: rows of a fit whose minibatches and exchanges this one is to have, and
-    so its compiled epoch.
+    so its compiled epochs.
     """
     (rows, inputs), classes = data.x.shape, data.y.ndim == 1
     most = part_of or rows

@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from emtdamp.messages.damp import Layer
 from emtdamp.messages.gaussian import Gaussian
-from emtdamp.messages.prior import GroupPrior
-from emtdamp.training.em import Groups, Progress
+from emtdamp.messages.prior import GroupPrior, PriorInfo
+from emtdamp.training.em import Progress
 
 # Of one core of a server of 2023 (AMD EPYC 9004): what tracing and compiling an epoch takes, and
 # what arrays of half the size save an operation of the four products a weight and sample.
@@ -32,7 +32,7 @@ class Kept(NamedTuple):
 
     groups: tuple[np.ndarray, ...]  # indices, of the inputs and each hidden layer's neurons
     progress: Progress
-    info: Groups
+    info: PriorInfo
 
 
 def operations(sizes: Sequence[int]) -> int:
@@ -49,17 +49,18 @@ def worthwhile(before: Sequence[int], after: Sequence[int], samples: float) -> b
     return saved > OPERATIONS_A_SECOND * COMPILE_SECONDS
 
 
-def consider(progress: Progress, info: Groups, module: GroupPrior, samples: float) -> Kept | None:
+def consider(
+    log_odds: Sequence[np.ndarray], outputs: int, module: GroupPrior, samples: float
+) -> tuple[np.ndarray, ...] | None:
     """The groups to go on with, those active now; None where all should stay."""
     if module.learn_slab or module.share_incoming or not {*module.rules} <= {"dense", "steered"}:
         return None
-    groups = tuple(np.flatnonzero(odds.numpy() > 0) for odds in info.log_odds)
-    outputs = progress.state.layers[-1].mean.shape[1]
-    before = [*(odds.shape[0] for odds in info.log_odds), outputs]
-    after = [*(len(group) for group in groups), outputs]
+    groups = tuple(np.flatnonzero(odds > 0) for odds in log_odds)
+    before = [*map(len, log_odds), outputs]
+    after = [*map(len, groups), outputs]
     if min(after) == 0 or not worthwhile(before, after, samples):
         return None
-    return Kept(groups, progress, info)
+    return groups
 
 
 def columns(kept: Kept) -> np.ndarray:
@@ -88,7 +89,7 @@ def marked(progress: Progress, kept: Kept) -> Progress:
     )
 
 
-def put_back(kept: Kept, progress: Progress, info: Groups) -> tuple[Progress, Groups]:
+def put_back(kept: Kept, progress: Progress, info: PriorInfo) -> tuple[Progress, PriorInfo]:
     """The whole fit: dropped groups as they were, the others as they are now."""
     places = _places(kept)
     shelved = iter(_parts(kept.progress))

@@ -1,4 +1,4 @@
-"""Classifiers that lose single weights: the compiled epoch with `WeightPrior` for module B.
+"""Classifiers that lose single weights: the compiled epochs with `WeightPrior` for module B.
 
 The estimators prune what goes out of an input or a neuron, all or nothing. Here every weight is
 its own group, in a stack of layers (`damp.Network`) or on bags (`bags.BagNetwork`). All rows are
@@ -96,14 +96,19 @@ def train(
         width_end=counts,
     )
     data = Batch(tf.constant(x, dtype), tf.constant(y, tf.int32), tf.ones(len(y), dtype))
-    epoch = em.epoch_function(network.sized(x), module, Decoupled(), 1)
-    schedule, left = tf.constant(schedule, dtype), (tf.constant(keep),)
-    odds = np.empty(0)
-    for number in range(settings.epochs):
-        order, steps = em.shuffled(data.weight, len(y), (seed, number))
-        progress, info, totals = epoch(progress, data, order, steps, schedule, left)
-        fitting.check(totals, 1, number)
-        odds = info.log_odds[0].numpy()
+    epochs = fitting.Epochs(
+        em.epochs_function(network.sized(x), module, Decoupled(), 1),
+        data,
+        len(y),
+        fitting.EPOCHS_A_CALL,
+        tf.constant(schedule, dtype),
+        (tf.constant(keep),),
+    ).compiled(progress)
+    seeds, odds = [(seed, number) for number in range(settings.epochs)], np.empty(0)
+    for done in range(0, settings.epochs, epochs.most):
+        progress, told, totals = epochs(progress, seeds[done : done + epochs.most])
+        fitting.check(totals, 1, done)
+        odds = told[0][-1]
     active = module.active(odds)
     means, variances = [], []
     for on, mean, layer in zip(active, progress.average, progress.state.layers, strict=True):

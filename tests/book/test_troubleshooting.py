@@ -5,8 +5,8 @@ import warnings
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
-import tensorflow as tf
 
 from emtdamp.errors import EmtdampError
 from emtdamp.training import em, fitting
@@ -45,10 +45,10 @@ def test_calls_fail_as_the_page_says(capsys):
 def test_messages_that_stand_without_a_call_are_those_of_a_fit_that_goes_wrong():
     quoted = [text for (before, _), (kind, text) in pairwise(BLOCKS) if before == kind == "text"]
     for message, log_z, failed in zip(quoted, (-1e8, 0.0), (9, 3), strict=True):
-        zero = tf.zeros([])
-        totals = em.Totals(tf.constant(log_z), zero, zero, zero, tf.constant(failed))
+        zero = np.zeros(1)
+        totals = em.Totals(np.full(1, log_z), zero, zero, zero, np.full(1, failed), zero)
         with pytest.raises(EmtdampError) as raised:
-            fitting.check(totals, steps=9, number=0)
+            fitting.check(totals, steps=9, done=0)
         check_says(raised.value, message)
 
 

@@ -9,7 +9,7 @@ from emtdamp import EMTDAMPClassifier, EMTDAMPRegressor
 from emtdamp.errors import EmtdampError
 from emtdamp.messages import damp
 from emtdamp.messages.likelihoods import GaussianNoise
-from emtdamp.training import fitting, recipes, starts
+from emtdamp.training import em, fitting, recipes, starts
 from emtdamp.training.forms import Schedule
 from emtdamp.training.recipe import Data
 
@@ -180,11 +180,26 @@ def test_a_restarted_fit_starts_at_the_posterior_it_came_from():
         assert 0.8 < np.median(one / two) < 1.25
 
 
-def test_a_nan_names_layer_quantity_and_iteration():
+def test_a_nan_is_told_by_its_iteration():
     given = data()
     given.x[7, 1] = np.nan
-    with pytest.raises(EmtdampError, match=r"a message is no longer finite in iteration "):
+    with pytest.raises(EmtdampError, match=r"a message is no longer finite in iteration 1, "):
         train(given)
+
+
+@pytest.mark.parametrize(
+    "log_z, failed, says",
+    [
+        ([-1.0, -1e9, np.nan], [9, 9, 3], "the fit diverges: .* in iteration 6;"),
+        ([-1.0, np.nan, -1e9], [9, 3, 9], "no longer finite in iteration 6, minibatch 4;"),
+        ([-1.0, -2.0, -1e9], [9, 9, 9], "the fit diverges: .* in iteration 7;"),
+    ],
+)
+def test_what_went_wrong_first_is_told(log_z, failed, says):
+    zero = np.zeros(3)
+    totals = em.Totals(np.array(log_z), zero, zero, zero, np.array(failed), zero)
+    with pytest.raises(EmtdampError, match=says):
+        fitting.check(totals, steps=9, done=4)
 
 
 def test_steps_shrink_where_few_inputs_are_kept():
@@ -234,11 +249,13 @@ def test_compiling_and_reporting_are_not_in_an_iterations_seconds(monkeypatch):
         return timed
 
     monkeypatch.setattr(fitting.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(fitting, "compiled", takes(100.0, fitting.compiled))
-    monkeypatch.setattr(fitting.Epoch, "__call__", takes(1.0, fitting.Epoch.__call__))
+    monkeypatch.setattr(fitting.Epochs, "compiled", takes(100.0, fitting.Epochs.compiled))
+    monkeypatch.setattr(fitting.Epochs, "__call__", takes(1.0, fitting.Epochs.__call__))
     trained = train(data(), report=takes(10.0))
     assert [row["seconds"] for row in trained.history] == [1.0] * 3
     assert now[0] == 100.0 + 3 * 11.0
+    trained = train(data())  # two calls: one ends with the ramp, where groups may leave
+    assert [row["seconds"] for row in trained.history] == [1.0, 0.5, 0.5]
 
 
 def classes(rows, inputs=8, seed=0):
@@ -258,16 +275,15 @@ def test_a_fit_goes_on_without_the_pruned_groups(monkeypatch, rows):
     # small steps, or a group that was pruned may take another's place in the whole fit
     schedule = plan.schedule._replace(ramp_end=0.5, lr=0.5 * (6 * rows / 50) ** -0.5)
     plan = plan._replace(schedule=schedule)
-    shapes, epoch_function = [], fitting.em.epoch_function
+    shapes, epochs_function = [], fitting.em.epochs_function
 
     def fit(seconds):
         def noted(*settings):
-            epoch = epoch_function(*settings)
             shapes.append(settings[0].fan_in)
-            return epoch
+            return epochs_function(*settings)
 
         monkeypatch.setattr(fitting.shrinking, "COMPILE_SECONDS", seconds)
-        monkeypatch.setattr(fitting.em, "epoch_function", noted)
+        monkeypatch.setattr(fitting.em, "epochs_function", noted)
         return fitting.train(given, plan, seed=0)
 
     whole, small = fit(1e9), fit(0.0)
@@ -311,7 +327,7 @@ def test_fits_of_learnt_rho_or_shared_weights_do_not_shrink(setting):
     given = classes(300)
     params = EMTDAMPClassifier((12,), em_iters=2).set_params(**{"sparsity": 0.5, **setting})
     plan = recipes.make(params.get_params(), given, 3, 1.0)
-    epoch, progress = fitting.prepare(given, plan, starts.start(plan, 8, 0))
-    progress, info, _ = epoch(progress, (0, 0))
-    module = plan.module
-    assert fitting.shrinking.consider(progress, info, module, 1e15) is None
+    epochs, progress = fitting.prepare(given, plan, starts.start(plan, 8, 0))
+    _, odds, _ = epochs(progress, [(0, 0)])
+    last = [each[-1] for each in odds]
+    assert fitting.shrinking.consider(last, 3, plan.module, 1e15) is None

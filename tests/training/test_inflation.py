@@ -135,16 +135,16 @@ def small(rows, seed=0):
 
 @pytest.mark.parametrize("rows", [300, 110, 90, 40])  # of minibatches of 50, 50, all and all
 def test_the_inner_fit_runs_the_epoch_of_the_outer(monkeypatch, rows):
-    used, epoch_function = [], fitting.em.epoch_function
+    used, epochs_function = [], fitting.em.epochs_function
 
     def noted(*settings):
-        used.append(epoch_function(*settings))
+        used.append(epochs_function(*settings))
         return used[-1]
 
-    monkeypatch.setattr(fitting.em, "epoch_function", noted)
+    monkeypatch.setattr(fitting.em, "epochs_function", noted)
     for settings in ({}, {"batch_size": 200}) if rows == 300 else ({},):
         used.clear()
-        epoch_function.cache_clear()
+        epochs_function.cache_clear()
         EMTDAMPRegressor((4,), em_iters=2, random_state=0, **settings).fit(*small(rows))
         inner, outer = used
         assert inner is outer and inner.experimental_get_tracing_count() == 1
