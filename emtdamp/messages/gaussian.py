@@ -99,7 +99,7 @@ def cuts(t: tf.Tensor) -> tuple[Cut, Cut]:
 def _cuts(dtype: tf.DType):
     """`cuts` of one float type: a graph that stands once for all its places in another.
 
-    Its 250 operations, five times in a step of one hidden layer, are half of a step's.
+    Its some 240 operations would stand five times in a step of one hidden layer.
     """
     return tf.function(_both_sides, [tf.TensorSpec(None, dtype)], autograph=False)
 

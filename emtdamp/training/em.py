@@ -4,9 +4,9 @@ With the estimators' defaults little of EM is in it: the number of groups is giv
 keeps the largest Bayes factors, a hard choice; slabs are given; v is learnt by regressions only.
 
 One compiled call for some epochs: every minibatch's step, and module B `exchanges` times an epoch.
-The order of the rows is drawn before it, by NumPy, which sorts as fast as XLA and needs no
-compiling. A call takes as long as ten minibatches of a small table, so such epochs are called by
-the dozen. Compiled functions are kept by their settings and shared; a new shape is traced once.
+The order of the rows is drawn before it, by NumPy, which sorts faster than XLA and needs no
+compiling. A call takes as long as an epoch of a small table, so such epochs are called by the
+dozen. Compiled functions are kept by their settings and shared; a new shape is traced once.
 Compiling takes longer than many a fit, and its time goes by the number of operations: so module B
 stands in one place of an epoch, and what goes into `Totals` is little.
 """
@@ -227,11 +227,11 @@ def epochs_function(network: Network, module: Module, form: Form, exchanges: int
             noise = learnt_noise(state.noise, schedule, totals, before, length, k, steps_f)
             rates = form.rates(schedule, k, steps_f, state.count)
             width = form.width(rates, state.count)
-            before = Progress(state._replace(noise=noise), average, prior, k, width)
-            after, odds = exchange(before, module, keep_after(schedule, k, groups, keep))
+            asking = Progress(state._replace(noise=noise), average, prior, k, width)
+            after, odds = exchange(asking, module, keep_after(schedule, k, groups, keep))
             if not module.repeats:
                 follow = number < exchanges
-                after = tf.nest.map_structure(lambda a, b: tf.where(follow, a, b), after, before)
+                after = tf.nest.map_structure(lambda a, b: tf.where(follow, a, b), after, asking)
             return epoch, number + 1, after, totals, odds
 
         def whole(epoch, progress, told):

@@ -197,7 +197,7 @@ def train(
         whole, last = progress, [each[-1] for each in told]
         odds = [last[0][:inputs], *last[1:]]
         if kept is not None and (watched or done == until):
-            seen = asked(progress, recipe, epochs.keep)
+            seen = _asked(progress, recipe, epochs.keep)
             whole, seen = shrinking.put_back(kept, progress, seen)
             odds = [each.numpy() for each in seen.log_odds]
             odds[0] = odds[0][:inputs]
@@ -216,7 +216,7 @@ def train(
             samples = (recipe.epochs - done) * rows * recipe.form.passes
             stay = shrinking.consider(last, recipe.outputs, recipe.module, samples)
             if stay is not None:
-                seen = asked(progress, recipe, epochs.keep)
+                seen = _asked(progress, recipe, epochs.keep)
                 kept = shrinking.Kept(stay, progress, seen)
                 whole = shrinking.marked(whole, kept)
                 epochs, progress = shrink(epochs, kept, recipe)
@@ -259,10 +259,10 @@ def _chosen_before(
     """The groups that the fit went on with when it stopped."""
     keep = [tf.constant(number) for number in recipe.keep]
     groups = tuple(np.flatnonzero(left) for left in chosen)
-    return shrinking.Kept(groups, progress, asked(progress, recipe, keep))
+    return shrinking.Kept(groups, progress, _asked(progress, recipe, keep))
 
 
-def asked(progress: em.Progress, recipe: Recipe, keep: Sequence[tf.Tensor]) -> PriorInfo:
+def _asked(progress: em.Progress, recipe: Recipe, keep: Sequence[tf.Tensor]) -> PriorInfo:
     """What module B thinks, with `keep` groups to be left."""
     return recipe.module.step(progress.prior, em.messages(progress.state, progress.width), keep)[2]
 

@@ -258,6 +258,26 @@ def test_compiling_and_reporting_are_not_in_an_iterations_seconds(monkeypatch):
     assert [row["seconds"] for row in trained.history] == [1.0, 0.5, 0.5]
 
 
+@pytest.mark.parametrize("sparsity", [0.5, "auto"])
+def test_a_fit_is_the_same_whether_it_is_watched_or_not(sparsity):
+    given = classes(300)
+    params = EMTDAMPClassifier((12,), sparsity=sparsity, em_iters=40).get_params()
+    plan, seen = recipes.make(params, given, 3, 1.0), []
+    watched = fitting.train(given, plan, 0, report=lambda row, posterior: seen.append(row))
+    alone = fitting.train(given, plan, 0)
+    assert [row["iteration"] for row in alone.history] == [*range(1, 41)] and len(seen) == 40
+    for one, two in zip(watched.history, alone.history, strict=True):
+        assert {**one, "seconds": 0} == {**two, "seconds": 0}
+    progress = alone.progress
+    pairs = zip(tf.nest.flatten(watched.progress), tf.nest.flatten(progress), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    assert alone.history[-1]["noise"] == float(progress.state.noise)
+    # what module B thinks in the end, rho learnt or not
+    told = fitting._asked(progress, plan, [tf.constant(number) for number in plan.keep])
+    for ours, theirs in zip(alone.posterior.log_odds, told.log_odds, strict=True):
+        assert_allclose(ours, theirs.numpy()[: len(ours)], rtol=1e-6)
+
+
 def classes(rows, inputs=8, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, inputs))
